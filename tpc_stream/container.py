@@ -1,0 +1,140 @@
+"""Opening a file, URL or camera with FFmpeg, and saying in one line why it cannot be opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.container
+import av.error
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from tpc_stream.devices import CAMERA_FORMAT, camera_options, camera_path, check_camera
+from tpc_stream.errors import SourceError
+from tpc_stream.source_info import SourceOptions
+
+_LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
+# FFmpeg renders any text file as a film of a terminal.
+_TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+# The native VP8 and VP9 decoders drop the alpha layer, the library's keep it.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_ATTACHED_PICTURE = 0x0400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Media:
+    """An open container and the picture stream that is read from it."""
+
+    url: str
+    container: av.container.InputContainer
+    stream: VideoStream
+    decoder: CodecContext
+    live: bool
+    camera: bool
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Average frames a second as far as the container says."""
+        rate = self.stream.average_rate or self.stream.guessed_rate or self.stream.base_rate
+        return rate if rate else None
+
+    @property
+    def still(self) -> bool:
+        """One picture in a picture format, not a film."""
+        return self.container.format.name.endswith("_pipe") or Path(self.url).suffix.lower() in (".avif", ".heic")
+
+
+def is_url(name: str) -> bool:
+    """Whether the name goes to the network and not to the file system."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
+
+
+@contextmanager
+def open_media(url: str, options: SourceOptions, *, frame_threads: bool = True) -> Iterator[Media]:
+    """The source, open inside the with block and closed after it. Raises SourceError in one line."""
+    device = camera_path(url)
+    live = device is not None or url.split("://")[0].lower() in _LIVE_SCHEMES
+    if device is not None:
+        check_camera(device)
+    elif not is_url(url):
+        check_file(url)
+    try:
+        container = _open(url, options, device=device, live=live)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(explain(error, url, options)) from error
+    with container:
+        stream = _picture_stream(container, url)
+        if is_url(url) and not live:
+            live = container.duration is None and stream.frames == 0 and container.size <= 0
+        decoder = _decoder(stream)
+        decoder.thread_type = "FRAME" if frame_threads and not live else "SLICE"
+        yield Media(url, container, stream, decoder, live, device is not None)
+
+
+def check_file(url: str) -> None:
+    """Raises SourceError unless the name is that of a readable file with something in it."""
+    path = Path(url)
+    if not path.exists():
+        raise SourceError(f"there is no file {url}: check the path")
+    if path.is_dir():
+        raise SourceError(f"{url} is a folder: name a file in it")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"there is no permission to read {url}: change the file's rights or its owner")
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceError(f"{url} is empty (0 bytes): copy or download it again")
+
+
+def explain(error: Exception, url: str, options: SourceOptions) -> str:
+    """The error in one line, with what to do."""
+    words = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    if isinstance(error, av.error.PermissionError):
+        return f"there is no permission to read {url}: change its rights, or join the group that owns it"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"{url} is not a video or picture that can be read, or its end is cut off ({words}): check the file"
+    if isinstance(error, av.error.TimeoutError | av.error.ExitError):
+        return f"{url} gave no answer within {options.open_timeout_seconds:g} s: check the address, or wait longer"
+    if isinstance(error, av.error.HTTPError | av.error.HTTPClientError):
+        return f"the server refuses {url} ({words}): check the address and the rights"
+    return f"{url} cannot be read ({words}): check that it exists and that nothing else uses it"
+
+
+def _open(url: str, options: SourceOptions, *, device: str | None, live: bool) -> av.container.InputContainer:
+    if device is not None:
+        return av.open(device, "r", format=CAMERA_FORMAT, options=camera_options(options))
+    if not is_url(url):
+        # Without the protocol's name a colon in a file's name would be taken for one.
+        return av.open(f"file:{url}", "r")
+    asked = {"fflags": "nobuffer", "flags": "low_delay"} if live else {}
+    if url.startswith("rtsp"):
+        asked["rtsp_transport"] = "tcp"  # lost datagrams would be broken pictures
+    return av.open(url, "r", options=asked, timeout=(options.open_timeout_seconds, options.read_timeout_seconds))
+
+
+def _picture_stream(container: av.container.InputContainer, url: str) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition.value & _ATTACHED_PICTURE]
+    if container.format.name in _TEXT_FORMATS:
+        raise SourceError(f"{url} is a text, not a video or picture: name another file")
+    if not streams:
+        what = "has sound but no picture" if container.streams.audio else "has no picture in it"
+        raise SourceError(f"{url} {what}: name a video")
+    if streams[0].codec_context is None:
+        raise SourceError(f"{url} has a picture that no decoder here can read: convert it, for example to H.264")
+    return streams[0]
+
+
+def _decoder(stream: VideoStream) -> CodecContext:
+    library = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if library is None or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    decoder: VideoCodecContext = CodecContext.create(library, "r")
+    decoder.width, decoder.height = stream.width, stream.height
+    decoder.extradata = stream.codec_context.extradata
+    return decoder

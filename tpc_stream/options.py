@@ -1,0 +1,74 @@
+"""Every choice of a run, in one frozen place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tpc_stream.bundle import DEFAULT_BUNDLE
+from tpc_stream.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnimateOptions:
+    """How a person is animated. None means: as the bundle says."""
+
+    bundle: str | Path = DEFAULT_BUNDLE
+    """A bundle's name or folder."""
+    backend: str = "onnxrt"
+    threads: int = 0
+    """CPU threads of an engine; 0: all cores."""
+    seed: int = 0
+    """Decides the starting noise and the draws of Iterative Propagation."""
+    steps: int | None = None
+    """Denoising steps per frame."""
+    guidance_scale: float | None = None
+    """1.0: none."""
+    tpc: bool = True
+    """Whether the calibrated reference stands beside the reference itself."""
+    group_size: int | None = None
+    """Frames that share one calibrated feature at a step (m of the paper); 1: no Iterative Propagation. Default 4,
+    the paper's value, or the window's length where that is shorter."""
+    groups: int | None = None
+    """Groups in a window (M of the paper) instead of the group size: m = floor(L / M)."""
+    window: int | None = None
+    """Frames that are denoised together (L of the paper)."""
+    overlap: int | None = None
+    """Frames that a window shares with the one before."""
+    fit: Literal["crop", "pad"] = "pad"
+    """How a picture of another aspect is fitted: pad keeps all of it and repeats the edge, crop fills the frame and
+    loses the sides. pad, because a person cut off cannot be recovered."""
+    size: tuple[int, int] | None = None
+    """Output (width, height) in pixels, both even; None: the bundle's."""
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+    max_frames: int | None = None
+    reference_mask: str | Path | None = None
+    """A picture whose bright pixels are the reference's person."""
+    hold_seconds: float = 0.5
+    """How long the last good calibration and pose stand in where a frame has no person."""
+    min_visibility: float = 0.5
+    """Keypoints less visible than this take no part in the calibration."""
+
+    def __post_init__(self) -> None:
+        if self.group_size is not None and self.groups is not None:
+            raise InputError("give the number of groups or the group size, not both")
+        for name, least in (("group_size", 1), ("groups", 1), ("window", 1), ("overlap", 0), ("steps", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise InputError(f"max_frames must be at least 1, got {self.max_frames}")
+        if self.start_seconds < 0:
+            raise InputError(f"start_seconds must not be negative, got {self.start_seconds}")
+        if self.end_seconds is not None and self.end_seconds <= self.start_seconds:
+            raise InputError(f"the range ends at {self.end_seconds} s, not after its start at {self.start_seconds} s")
+        if self.size is not None and (min(self.size) < 16 or self.size[0] % 2 or self.size[1] % 2):
+            raise InputError(f"the output size must be even and at least 16 pixels, got {self.size[0]}x{self.size[1]}")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"the seed is a number from 0 to 2^63 - 1, got {self.seed}")
+        if self.hold_seconds < 0:
+            raise InputError(f"hold_seconds must not be negative, got {self.hold_seconds}")
+        if self.threads < 0:
+            raise InputError(f"threads must not be negative, got {self.threads}")

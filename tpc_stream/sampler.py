@@ -1,0 +1,48 @@
+"""The denoising step: one deterministic DDIM move, for any prediction type and any mix of noise levels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Prediction = Literal["sample", "epsilon", "v_prediction"]
+
+
+def sample_and_noise(
+    output: Floats, latents: Floats, *, alpha: Floats, sigma: Floats, prediction: Prediction
+) -> tuple[Floats, Floats]:
+    """What the network's output says of the clean sample and of the noise, given latents = alpha x + sigma n.
+
+    Args:
+        output, latents: [F, C, h, w].
+        alpha, sigma: broadcast to that; a level of its own for every frame is [F, 1, 1, 1]. sigma > 0 for "sample",
+            alpha > 0 for "epsilon"; "v_prediction" (Salimans and Ho 2022) assumes alpha^2 + sigma^2 = 1.
+    """
+    if prediction == "sample":
+        return output, (latents - alpha * output) / sigma
+    if prediction == "epsilon":
+        return (latents - sigma * output) / alpha, output
+    return alpha * latents - sigma * output, alpha * output + sigma * latents
+
+
+def guide(unconditional: Floats, conditional: Floats, *, scale: float) -> Floats:
+    """Classifier-free guidance (Ho and Salimans 2022): away from what needs no reference."""
+    return unconditional + np.float32(scale) * (conditional - unconditional)
+
+
+def ddim_step(
+    output: Floats,
+    latents: Floats,
+    *,
+    alpha: Floats,
+    sigma: Floats,
+    next_alpha: Floats,
+    next_sigma: Floats,
+    prediction: Prediction,
+) -> Floats:
+    """The latents at the next noise level: the same sample and noise, mixed anew (DDIM, eta = 0)."""
+    sample, noise = sample_and_noise(output, latents, alpha=alpha, sigma=sigma, prediction=prediction)
+    return next_alpha * sample + next_sigma * noise

@@ -1,0 +1,133 @@
+"""The end of the pipeline: frames become a video file, and pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from tpc_stream.containers import Codec, check_codec, container_of
+from tpc_stream.errors import InputError, SinkError
+from tpc_stream.faststart import join_fragments
+from tpc_stream.frame import AnimatedFrame
+from tpc_stream.sound import SoundSource
+from tpc_stream.video_file import VideoFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkConfig:
+    """How the video file is written."""
+
+    codec: Codec = "h264"
+    """Which codec; the container is chosen by the suffix of the path."""
+    crf: int | None = None
+    """Constant rate factor, lower is better and larger; None for the codec's own default (`containers.ENCODERS`)."""
+    frame_rate: Fraction = Fraction(30)
+    """Pictures a second, nominally: it steers the encoder and is noted in the file; the frames keep their own times."""
+    time_base: Fraction = Fraction(1, 90_000)
+    """Seconds in one tick of the file's clock: give the source's own and its times are kept exactly. The default is
+    MPEG's clock, exact for 24, 25, 30, 50, 60 and 30000/1001 pictures a second. MKV and WebM keep milliseconds."""
+    keyframe_seconds: float = 2.0
+    """Seconds between key frames: what a file that is cut off loses at most, besides what the encoder looks ahead."""
+    threads: int = 2
+    """Threads of the encoder; fixed, since their number changes the bits of the file."""
+    faststart: bool = False
+    """Rewrite a finished MP4 or MOV so that its index stands at the front, as web players like it."""
+
+    def __post_init__(self) -> None:
+        if self.time_base <= 0 or self.frame_rate <= 0 or self.keyframe_seconds <= 0 or self.threads < 1:
+            raise InputError(
+                f"a sink needs positive values, got {self.time_base = } {self.frame_rate = } "
+                f"{self.keyframe_seconds = } {self.threads = }"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SinkReport:
+    """What was written, once the file is closed."""
+
+    path: Path
+    frames: int
+    seconds: Fraction
+    """Length of the video."""
+    size_bytes: int
+
+
+def write_video(
+    frames: Iterable[AnimatedFrame],
+    path: str | Path,
+    *,
+    config: SinkConfig | None = None,
+    sound: SoundSource | None = None,
+    report: Callable[[SinkReport], None] | None = None,
+) -> Iterator[AnimatedFrame]:
+    """A stage that encodes every frame to `path` and passes it on. Call `check_output` before anything runs.
+
+    The file is finished when the frames end, when the consumer closes the generator, and when anything is raised,
+    KeyboardInterrupt included; then it holds the frames so far. Where nothing was encoded yet, no file is left.
+    Equal frames and an equal config give equal bits. `report` is called once the file is finished without an error.
+
+    Raises SinkError: a codec, crf or size that cannot be written; times that do not grow; a full disk; no frame at all.
+    Raises SourceError where the sound cannot be read.
+    """
+    path, config = Path(path), config or SinkConfig()
+    encoder = check_codec(path, config.codec)
+    if config.crf is not None and not (encoder.default_crf is not None and 0 <= config.crf <= encoder.highest_crf):
+        takes = f"takes a crf from 0 to {encoder.highest_crf}" if encoder.highest_crf else "is lossless and takes no crf"
+        raise SinkError(f"{config.codec} {takes}, got {config.crf}")
+    return _write(frames, path, config, sound, report)
+
+
+def _write(
+    frames: Iterable[AnimatedFrame],
+    path: Path,
+    config: SinkConfig,
+    sound: SoundSource | None,
+    report: Callable[[SinkReport], None] | None,
+) -> Iterator[AnimatedFrame]:
+    file: VideoFile | None = None
+    try:
+        for frame in frames:
+            if file is None:
+                height, width = frame.image.shape[:2]
+                file = VideoFile(path, size=(width, height), config=config, sound=sound)
+            file.write(frame.image, frame.pts_seconds)
+            yield frame
+    except GeneratorExit:
+        if file is not None:
+            _finish(file, config, report)
+        raise
+    except BaseException as error:
+        if file is not None:
+            _abandon(file, error)
+        raise
+    if file is None:
+        raise SinkError(f"no frame reached the output, so {path} was not written: check the range and the source")
+    _finish(file, config, report)
+
+
+def _finish(file: VideoFile, config: SinkConfig, report: Callable[[SinkReport], None] | None) -> None:
+    try:
+        file.close()
+    except BaseException as error:
+        _remove_empty(file, error)
+        raise
+    if config.faststart and container_of(file.path).fragmented:
+        join_fragments(file.path)
+    if report is not None:
+        report(SinkReport(file.path, file.frames, file.end_seconds, file.path.stat().st_size))
+
+
+def _abandon(file: VideoFile, error: BaseException) -> None:
+    try:
+        file.close()
+    except Exception as second:
+        error.add_note(f"while closing {file.path}: {second}")
+    _remove_empty(file, error)
+
+
+def _remove_empty(file: VideoFile, error: BaseException) -> None:
+    if file.frames == 0:
+        file.path.unlink(missing_ok=True)
+        error.add_note(f"nothing was written to {file.path}")

@@ -1,0 +1,142 @@
+"""The driving motion: a video, a URL, pictures or a camera, as frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from tpc_stream.container import Media, is_url, open_media
+from tpc_stream.decoding import decode_range, duration_seconds, expected_frames
+from tpc_stream.errors import InputError, SourceError
+from tpc_stream.frame import Frame
+from tpc_stream.orientation import UPRIGHT, orientation_of_frame
+from tpc_stream.pictures import PictureFile, find_pictures, read_picture
+from tpc_stream.pixels import PixelReader
+from tpc_stream.source_info import (
+    Seconds,
+    SourceInfo,
+    SourceKind,
+    SourceOptions,
+    SourceRange,
+    SourceReport,
+)
+
+__all__ = [
+    "Seconds",
+    "SourceInfo",
+    "SourceKind",
+    "SourceOptions",
+    "SourceReport",
+    "probe",
+    "read_frames",
+    "read_picture",
+]
+
+
+def probe(
+    url: str | Path,
+    *,
+    start_seconds: Seconds = 0,
+    end_seconds: Seconds | None = None,
+    max_frames: int | None = None,
+    options: SourceOptions | None = None,
+) -> SourceInfo:
+    """What the source is, from its container and its first frame. The range only shapes frame_count_estimate.
+
+    Raises SourceError, in one line, for whatever cannot be read as pictures; InputError for a bad range.
+    """
+    options = options or SourceOptions()
+    wanted = SourceRange.of(start_seconds, end_seconds, max_frames)
+    name = _name(url)
+    pictures = find_pictures(name)
+    if pictures is not None:
+        return _probe_pictures(name, pictures, wanted, options, kind="images")
+    with open_media(name, options) as media:
+        if media.still:
+            return _probe_pictures(name, None, wanted, options, kind="image")
+        first = next(decode_range(media, SourceRange(max_frames=1), SourceReport()), None)
+        if first is None:
+            raise SourceError(f"{name} has no frame that can be decoded: check that the file is complete")
+        orientation = orientation_of_frame(first.frame)
+        reader = PixelReader(
+            codec=media.decoder.name, orientation=orientation, pixel_aspect=media.stream.sample_aspect_ratio
+        )
+        image, alpha = reader.read(first.frame)
+        duration, total = (None, None) if media.live else (duration_seconds(media), expected_frames(media))
+        if total is None and duration is not None and media.rate is not None:
+            total = round(duration * media.rate)
+        stream = media.stream
+        return SourceInfo(
+            url=name,
+            kind="camera" if media.camera else "video",
+            width=image.shape[1],
+            height=image.shape[0],
+            rate=media.rate,
+            variable_rate=bool(stream.average_rate and stream.base_rate and stream.average_rate != stream.base_rate),
+            frame_count_estimate=wanted.count(duration, media.rate, total),
+            duration_seconds=duration,
+            origin_seconds=first.container_seconds,
+            rotation_degrees=orientation.rotation_degrees,
+            mirrored=orientation.mirrored,
+            audio_streams=len(media.container.streams.audio),
+            has_alpha=alpha is not None,
+            live=media.live,
+            codec=media.decoder.name,
+            pixel_format=first.frame.format.name,
+        )
+
+
+def read_frames(
+    url: str | Path,
+    *,
+    start_seconds: Seconds = 0,
+    end_seconds: Seconds | None = None,
+    max_frames: int | None = None,
+    report: SourceReport | None = None,
+    options: SourceOptions | None = None,
+) -> Iterator[Frame]:
+    """The source's frames with start_seconds <= time < end_seconds, upright, in RGB.
+
+    Times count from the source's first frame; a frame's pts_seconds from start_seconds. Variable rates keep their
+    own times. The source is opened at the first next() and closed at the end, also when the iterator is closed early.
+
+    Raises SourceError if the source cannot be opened or no frame of it falls into the range; what breaks later is
+    counted in the report, logged as a warning, and ends the iteration at the worst. InputError for a bad range, or
+    for a single picture without an end.
+    """
+    wanted = SourceRange.of(start_seconds, end_seconds, max_frames)
+    return _frames(_name(url), wanted, report if report is not None else SourceReport(), options or SourceOptions())
+
+
+def _frames(name: str, wanted: SourceRange, report: SourceReport, options: SourceOptions) -> Iterator[Frame]:
+    pictures = find_pictures(name)
+    if pictures is not None:
+        yield from _picture_frames(name, pictures, wanted, report, options)
+        return
+    with open_media(name, options) as media:
+        if not media.still:
+            yield from _video_frames(media, wanted, report)
+            return
+    yield from _repeated(name, wanted, report, options)
+
+
+def _video_frames(media: Media, wanted: SourceRange, report: SourceReport) -> Iterator[Frame]:
+    reader: PixelReader | None = None
+    for item in decode_range(media, wanted, report):
+        if reader is None:
+            reader = PixelReader(
+                codec=media.decoder.name,
+                orientation=orientation_of_frame(item.frame),
+                pixel_aspect=media.stream.sample_aspect_ratio,
+            )
+        image, alpha = reader.read(item.frame)
+        yield Frame(report.frames, item.seconds, image, item.captured_seconds, alpha)
+        report.frames += 1
+    if reader is None:
+        duration = duration_seconds(media)
+        lasts = f"; the source lasts {float(duration):g} s" if duration is not None else ""
+        raise SourceError(f"{media.url} has no frame that can be decoded {_words(wanted)}{lasts}")
+'''
+open_rest='' if False else ''

@@ -1,0 +1,287 @@
+"""The loops of the subset search: score the similarity transform of every subset of the common keypoints.
+
+The sums of a subset are the sums of its low half plus those of its high half, so that 2^17 subsets cost 2^9 + 2^8
+sums; a transform's IoU needs no warp: the area is s^2 times the reference's, and the overlap is the share of sampled
+points of the reference's silhouette that land in the target's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tpc_stream.kernel import kernel
+
+LOW_POINTS = 9
+"""Points in the low half: 2^9 subsets are scored together, so that a block's transforms stay in the first cache."""
+INSIDE = 1 << 16
+"""A lookup table's cell is INSIDE + coverage [0, 255], or 0 outside the canvas: one read gives both counts."""
+SPREAD_PIXELS = 1e-3
+"""Points whose root mean square distance from their mean is this or less coincide: they show no scale and no turn."""
+
+
+@kernel
+def half_sums(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over every subset of n points, [8, 2^n]: the count, x (2), y (2), conj(x) y (2), |x|^2."""
+    count = x.shape[0]
+    sums = np.zeros((8, 1 << count))
+    for subset in range(1, 1 << count):
+        k = 0
+        while not (subset >> k) & 1:
+            k += 1
+        rest = subset & (subset - 1)
+        sums[0, subset] = sums[0, rest] + 1.0
+        sums[1, subset] = sums[1, rest] + x[k, 0]
+        sums[2, subset] = sums[2, rest] + x[k, 1]
+        sums[3, subset] = sums[3, rest] + y[k, 0]
+        sums[4, subset] = sums[4, rest] + y[k, 1]
+        sums[5, subset] = sums[5, rest] + x[k, 0] * y[k, 0] + x[k, 1] * y[k, 1]
+        sums[6, subset] = sums[6, rest] + x[k, 0] * y[k, 1] - x[k, 1] * y[k, 0]
+        sums[7, subset] = sums[7, rest] + x[k, 0] * x[k, 0] + x[k, 1] * x[k, 1]
+    return sums
+
+
+@kernel
+def fit_block(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    column: int,
+    origin: NDArray[np.float64],
+    least_spread: float,
+    scales: tuple[float, float],
+    fits: NDArray[np.float32],
+) -> None:
+    """Fit every subset of one block (one subset of the high half with all of the low half).
+
+    `fits` [5, block] takes the transform's a (2), t (2) with `origin` added, and s^2, or 0 where the subset shows no
+    transform: fewer than two points, points whose spread is `least_spread` or less, a scale outside `scales`.
+    """
+    h0, h1, h2, h3, h4 = high[0, column], high[1, column], high[2, column], high[3, column], high[4, column]
+    h5, h6, h7 = high[5, column], high[6, column], high[7, column]
+    least, most = scales[0] * scales[0], scales[1] * scales[1]
+    for i in range(low.shape[1]):
+        points = low[0, i] + h0
+        share = 1.0 / max(points, 1.0)
+        x0, x1, y0, y1 = low[1, i] + h1, low[2, i] + h2, low[3, i] + h3, low[4, i] + h4
+        spread = low[7, i] + h7 - (x0 * x0 + x1 * x1) * share
+        seen = spread > least_spread * least_spread * max(points, 1.0)
+        inverse = 1.0 / (spread if seen else 1.0)
+        a0 = (low[5, i] + h5 - (x0 * y0 + x1 * y1) * share) * inverse
+        a1 = (low[6, i] + h6 - (x0 * y1 - x1 * y0) * share) * inverse
+        squared = a0 * a0 + a1 * a1
+        fits[0, i] = a0
+        fits[1, i] = a1
+        fits[2, i] = (y0 - (a0 * x0 - a1 * x1)) * share + origin[0]
+        fits[3, i] = (y1 - (a0 * x1 + a1 * x0)) * share + origin[1]
+        fits[4, i] = squared if seen and squared >= least and squared <= most else 0.0
+
+
+@kernel
+def find_cells(
+    fits: NDArray[np.float32], x: np.float32, y: np.float32, width: int, height: int, cells: NDArray[np.int32]
+) -> None:
+    """The lookup table's cell where each of a block's transforms puts one point; the ring takes all that is outside."""
+    a0, a1, t0, t1 = fits[0], fits[1], fits[2], fits[3]
+    nothing, right, bottom = np.float32(0.0), np.float32(width - 1), np.float32(height - 1)
+    row = np.int32(width)
+    for i in range(cells.shape[0]):
+        u = a0[i] * x - a1[i] * y + t0[i]
+        v = a0[i] * y + a1[i] * x + t1[i]
+        # written out: numba's min and max keep the compiler from using vectors
+        u = u if u > nothing else nothing
+        u = u if u < right else right
+        v = v if v > nothing else nothing
+        v = v if v < bottom else bottom
+        cells[i] = np.int32(v) * row + np.int32(u)
+
+
+@kernel
+def score_fits(
+    fits: NDArray[np.float32],
+    samples: NDArray[np.float32],
+    table: NDArray[np.int32],
+    width: int,
+    areas: tuple[float, float],
+    scores: NDArray[np.float32],
+) -> None:
+    """Estimate the IoU of transforms into `scores` [n]; -1 where there is no transform.
+
+    `fits` [5, n] as `fit_block` writes them. All lengths are in cells of the lookup table (see `cover_table`), which is
+    flat with `width` cells a row; `samples` [2, K] are points of the reference's silhouette, K a multiple of 4 up to
+    256; `areas` are those of the two silhouettes.
+    """
+    block, height, count = fits.shape[1], table.shape[0] // width, samples.shape[1]
+    cells, found = np.empty((4, block), np.int32), np.zeros(block, np.int32)
+    reference_area, target_area = np.float32(areas[0]), np.float32(areas[1])
+    nothing, tiny, one, no_score = np.float32(0.0), np.float32(1e-6), np.float32(1.0), np.float32(-1.0)
+    per_hit, per_sample = np.float32(1.0 / (255.0 * count)), np.float32(1.0 / count)
+    for k in range(0, count, 4):
+        for j in range(4):
+            find_cells(fits, samples[0, k + j], samples[1, k + j], width, height, cells[j])
+        c0, c1, c2, c3 = cells[0], cells[1], cells[2], cells[3]
+        for i in range(block):
+            first = table[np.uint32(c0[i])] + table[np.uint32(c1[i])]
+            found[i] += first + table[np.uint32(c2[i])] + table[np.uint32(c3[i])]
+    squared = fits[4]
+    for i in range(block):
+        area = squared[i] * reference_area
+        overlap = np.float32(found[i] & 0xFFFF) * per_hit * area
+        union = np.float32(found[i] >> 16) * per_sample * area + target_area - overlap + tiny
+        score = overlap / union
+        score = score if score < one else one
+        scores[i] = score if squared[i] > nothing else no_score
+
+
+@kernel
+def score_all(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    samples: NDArray[np.float32],
+    table: NDArray[np.int32],
+    width: int,
+    origin: NDArray[np.float64],
+    least_spread: float,
+    scales: tuple[float, float],
+    areas: tuple[float, float],
+    scores: NDArray[np.float32],
+) -> None:
+    """Fit and score every subset, block by block: see `fit_block` and `score_fits`. `scores` [2^n]."""
+    block = low.shape[1]
+    fits = np.empty((5, block), np.float32)
+    for column in range(high.shape[1]):
+        fit_block(low, high, column, origin, least_spread, scales, fits)
+        score_fits(fits, samples, table, width, areas, scores[column * block : (column + 1) * block])
+
+
+@kernel
+def best_subsets(scores: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
+    """The numbers of about `wanted` best scores in ascending order, by a histogram; subsets scored -1 never."""
+    bins = 4096
+    histogram = np.zeros(bins + 1, np.int64)
+    for i in range(scores.shape[0]):
+        if scores[i] >= 0.0:
+            histogram[int(scores[i] * bins)] += 1
+    total, lowest = 0, bins + 1
+    while lowest > 0 and total < wanted:
+        lowest -= 1
+        total += histogram[lowest]
+    spare = max(total - wanted, 0)  # the lowest bin gives up its last subsets
+    taken = histogram[lowest] - spare
+    chosen = np.empty(total - spare, np.int64)
+    n = 0
+    for i in range(scores.shape[0]):
+        if scores[i] >= 0.0:
+            at = int(scores[i] * bins)
+            if at > lowest or (at == lowest and taken > 0):
+                if at == lowest:
+                    taken -= 1
+                chosen[n] = i
+                n += 1
+    return chosen
+
+
+@kernel
+def fit_subsets(x: NDArray[np.float64], y: NDArray[np.float64], subsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Fit the given subsets of n points: [len(subsets), 4] of the transform's a (2) and t (2)."""
+    fits = np.empty((subsets.shape[0], 4))
+    for i in range(subsets.shape[0]):
+        x0, x1, y0, y1, points = 0.0, 0.0, 0.0, 0.0, 0
+        for k in range(x.shape[0]):
+            if (subsets[i] >> k) & 1:
+                x0, x1, y0, y1, points = x0 + x[k, 0], x1 + x[k, 1], y0 + y[k, 0], y1 + y[k, 1], points + 1
+        x0, x1, y0, y1 = x0 / points, x1 / points, y0 / points, y1 / points
+        a0, a1, spread = 0.0, 0.0, 0.0
+        for k in range(x.shape[0]):
+            if (subsets[i] >> k) & 1:
+                p0, p1, q0, q1 = x[k, 0] - x0, x[k, 1] - x1, y[k, 0] - y0, y[k, 1] - y1
+                a0, a1, spread = a0 + p0 * q0 + p1 * q1, a1 + p0 * q1 - p1 * q0, spread + p0 * p0 + p1 * p1
+        a0, a1 = a0 / spread, a1 / spread
+        fits[i, 0], fits[i, 1] = a0, a1
+        fits[i, 2], fits[i, 3] = y0 - (a0 * x0 - a1 * x1), y1 - (a0 * x1 + a1 * x0)
+    return fits
+
+
+@kernel
+def sample_mask(mask: NDArray[np.uint8], threshold: int, count: int) -> NDArray[np.float64]:
+    """[2, count] (x, y) points spread evenly over the silhouette: each prefix of them is spread evenly too.
+
+    The R2 low-discrepancy sequence over the silhouette's box, kept where the mask is at least `threshold`. A mask so
+    thin that the sequence keeps missing it gives its pixel centres in turn. Shape [2, 0] for an empty mask.
+    """
+    height, width = mask.shape
+    left, right, top, bottom, area = width, 0, height, 0, 0
+    for row in range(height):
+        for column in range(width):
+            if mask[row, column] >= threshold:
+                area += 1
+                left, right = min(left, column), max(right, column + 1)
+                top, bottom = min(top, row), max(bottom, row + 1)
+    if area == 0:
+        return np.empty((2, 0))
+    points = np.empty((2, count))
+    n, u, v = 0, 0.5, 0.5
+    for _ in range(64 * count):
+        u = (u + 0.7548776662466927) % 1.0
+        v = (v + 0.5698402909980532) % 1.0
+        x, y = left + u * (right - left), top + v * (bottom - top)
+        if mask[int(y), int(x)] >= threshold:
+            points[0, n], points[1, n] = x, y
+            n += 1
+            if n == count:
+                return points
+    stride = max(area // (count - n), 1)
+    seen = 0
+    while n < count:
+        for row in range(top, bottom):
+            for column in range(left, right):
+                if mask[row, column] >= threshold:
+                    if seen % stride == 0 and n < count:
+                        points[0, n], points[1, n] = column + 0.5, row + 0.5
+                        n += 1
+                    seen += 1
+    return points
+
+
+@kernel
+def cover_table(mask: NDArray[np.uint8], threshold: int, cell: int) -> tuple[NDArray[np.int32], int]:
+    """The silhouette in cells of `cell` x `cell` pixels with a ring of outside cells around: flat, and its width.
+
+    A cell on the canvas holds INSIDE + the share [0, 255] of its pixels that are in the silhouette, one outside 0.
+    """
+    height, width = mask.shape
+    columns, rows = (width + cell - 1) // cell + 2, (height + cell - 1) // cell + 2
+    table = np.zeros(rows * columns, np.int32)
+    for row in range(rows - 2):
+        top, bottom = row * cell, min(row * cell + cell, height)
+        for column in range(columns - 2):
+            left, right = column * cell, min(column * cell + cell, width)
+            covered = 0
+            for v in range(top, bottom):
+                for u in range(left, right):
+                    covered += mask[v, u] >= threshold
+            table[(row + 1) * columns + column + 1] = INSIDE + covered * 255 // ((bottom - top) * (right - left))
+    return table, columns
+
+
+@kernel
+def count_covered(mask: NDArray[np.uint8], threshold: int) -> int:
+    """Pixels of a mask at or above the threshold."""
+    least, total = np.uint8(threshold), 0
+    for row in range(mask.shape[0]):
+        line, covered = mask[row], np.int32(0)
+        for i in range(line.shape[0]):
+            covered += np.int32(line[i] >= least)
+        total += covered
+    return total
+
+
+@kernel
+def count_overlap(first: NDArray[np.uint8], second: NDArray[np.uint8], threshold: int) -> int:
+    """Pixels at or above the threshold in both of two masks of one size."""
+    least, total = np.uint8(threshold), 0
+    for row in range(first.shape[0]):
+        a, b, covered = first[row], second[row], np.int32(0)
+        for i in range(a.shape[0]):
+            covered += np.int32((a[i] if a[i] < b[i] else b[i]) >= least)
+        total += covered
+    return total

@@ -1,0 +1,196 @@
+"""A video file while it is written: one encoder, one muxer, and the sound beside them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from tpc_stream.containers import check_codec, container_of
+from tpc_stream.errors import SinkError
+from tpc_stream.sound import SoundSource
+from tpc_stream.soundtrack import SoundTrack, open_sound
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+    from tpc_stream.sink import SinkConfig
+
+_log = logging.getLogger(__name__)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Exact arithmetic, so that every machine gives the same bits; chroma from all pixels, not from every other one.
+_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
+
+
+class VideoFile:
+    """Opened for the first picture, whose size it takes; nothing is on disk before the first `write`."""
+
+    def __init__(self, path: Path, *, size: tuple[int, int], config: SinkConfig, sound: SoundSource | None) -> None:
+        """size: (width, height) in pixels. Raises SinkError for a size or codec that cannot be written."""
+        self.path, self.frames = path, 0
+        self._config = config
+        self._size = size
+        container, encoder = container_of(path), check_codec(path, config.codec)
+        if encoder.pixel_format == "yuv420p" and (size[0] % 2 or size[1] % 2):
+            raise SinkError(f"{config.codec} video needs even width and height, got {size[0]}x{size[1]}: choose --size so")
+        self._time_base = config.time_base
+        self._ticks: list[int] = []  # times of the frames that are still inside the encoder, oldest first
+        self._delta = max(1, round(1 / (config.frame_rate * self._time_base)))
+        self._next_keyframe = 0
+        self._rounded = False
+        # avoid_negative_ts would move all times so that the first is 0; flush_packets keeps what is done on disk;
+        # max_interleave_delta bounds what the muxer holds back where one of the two streams ends early.
+        options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "flush_packets": "1"}
+        options["max_interleave_delta"] = str(round(config.keyframe_seconds * 1_000_000))
+        with self._errors("open"):
+            self._output = av.open(
+                str(path), "w", format=container.format, container_options={**options, **container.options}
+            )
+        self._sound: SoundTrack | None = None
+        try:
+            with self._errors("open"):
+                self._stream = self._add_video(encoder.name, encoder.pixel_format)
+            if sound is not None:
+                self._sound = open_sound(sound, output=self._output, encoder=container.sound_codec)
+        except BaseException:
+            self._output.close()
+            raise
+
+    def write(self, image: NDArray[np.uint8], pts_seconds: Fraction) -> None:
+        """Encode one picture, and the sound up to it.
+
+        image: HWC RGB uint8 of the file's size. pts_seconds: later than the picture before.
+        Raises SinkError where either is not so, or where the disk is full.
+        """
+        if image.shape[:2] != (self._size[1], self._size[0]):
+            raise SinkError(
+                f"all frames of {self.path} have one size, {self._size[0]}x{self._size[1]}; frame {self.frames} has "
+                f"{image.shape[1]}x{image.shape[0]}"
+            )
+        ticks = self._in_ticks(pts_seconds)
+        frame = self._convert(image)
+        frame.pts, frame.time_base = ticks, self._time_base
+        if ticks >= self._next_keyframe:
+            frame.pict_type = av.video.frame.PictureType.I
+            self._next_keyframe = ticks + round(Fraction(self._config.keyframe_seconds) / self._time_base)
+        self._ticks.append(ticks)
+        with self._errors("write"):
+            if self.frames == 0:
+                self._output.start_encoding()
+            self.frames += 1
+            packets = self._stream.encode(frame)
+        self._mux(packets)
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """When the last picture ends, taking it as long as the one before."""
+        return (self._ticks_last + self._delta) * self._time_base if self.frames else Fraction(0)
+
+    def close(self) -> None:
+        """Write what is still inside the encoders and finish the file. Raises SinkError where the disk is full."""
+        try:
+            if self.frames:
+                with self._errors("finish"):
+                    packets = self._stream.encode(None)
+                self._mux(packets)
+                if self._sound is not None:
+                    self._write_sound(self._sound.packets(self.end_seconds))
+                    self._write_sound(self._sound.flush())
+        finally:
+            if self._sound is not None:
+                self._sound.close()
+            with self._errors("finish"):
+                self._output.close()
+
+    def _add_video(self, name: str, pixel_format: str) -> VideoStream:
+        config, encoder = self._config, check_codec(self.path, self._config.codec)
+        options = {key: value.format(threads=config.threads) for key, value in encoder.options.items()}
+        if encoder.default_crf is not None:
+            options["crf"] = str(encoder.default_crf if config.crf is None else config.crf)
+        if name == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # it prints its settings on stderr otherwise
+        stream: VideoStream = self._output.add_stream(name, rate=config.frame_rate, options=options)  # type: ignore
+        context = stream.codec_context
+        context.width, context.height = self._size
+        context.pix_fmt = pixel_format
+        context.time_base = stream.time_base = self._time_base
+        context.thread_count = config.threads
+        context.max_b_frames = 0
+        if name == "libx265":
+            context.codec_tag = "hvc1"  # Apple's players take no other in MP4; Matroska has no tags
+        context.gop_size = 1 if name == "ffv1" else 1 << 15  # key frames are asked for by time, in `write`
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        if pixel_format == "yuv420p":
+            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        return stream
+
+    def _convert(self, image: NDArray[np.uint8]) -> av.VideoFrame:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        if self._stream.codec_context.pix_fmt != "yuv420p":
+            return frame.reformat(format=self._stream.codec_context.pix_fmt)
+        return frame.reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_SCALING,
+        )
+
+    def _in_ticks(self, pts_seconds: Fraction) -> int:
+        exact = pts_seconds / self._time_base
+        ticks = round(exact)
+        if ticks != exact and not self._rounded:
+            self._rounded = True
+            _log.info("frame times are rounded to the time base %s of %s", self._time_base, self.path)
+        if self.frames:
+            if ticks <= self._ticks_last:
+                raise SinkError(
+                    f"frame times must grow, got {float(pts_seconds):.6f} s after "
+                    f"{float(self._ticks_last * self._time_base):.6f} s at time base {self._time_base}"
+                )
+            self._delta = ticks - self._ticks_last
+        self._ticks_last = ticks
+        return ticks
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        for packet in packets:
+            # Without B-frames packets leave in the order of the frames; the next frame tells how long this one lasts.
+            started = self._ticks.pop(0)
+            packet.duration = self._ticks[0] - started if self._ticks else self._delta
+            # Sound goes in by the packets, not by the frames: how many frames an encoder holds back may depend on its
+            # threads, and then so would the order in the file.
+            if self._sound is not None:
+                self._write_sound(self._sound.packets(started * self._time_base))
+            with self._errors("write"):
+                self._output.mux_one(packet)
+
+    def _write_sound(self, packets: Iterator[Packet[AudioStream]]) -> None:
+        for packet in packets:
+            with self._errors("write"):
+                self._output.mux_one(packet)
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            if isinstance(error, SinkError):
+                raise
+            if error.errno in _FULL:
+                raise SinkError(
+                    f"no space left for {self.path} after {self.frames} frames ({error.strerror}): "
+                    "free some, or write to another disk"
+                ) from error
+            raise SinkError(f"cannot {doing} {self.path}: {error.strerror}") from error
