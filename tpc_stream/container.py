@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.container
@@ -26,6 +27,7 @@ _LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp"
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 # The native VP8 and VP9 decoders drop the alpha layer, the library's keep it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_RAW_FORMATS = frozenset({"h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "mjpeg"})
 _ATTACHED_PICTURE = 0x0400
 
 
@@ -36,15 +38,29 @@ class Media:
     url: str
     container: av.container.InputContainer
     stream: VideoStream
-    decoder: CodecContext
+    decoder: VideoCodecContext
     live: bool
     camera: bool
+    options: SourceOptions
 
     @property
     def rate(self) -> Fraction | None:
         """Average frames a second as far as the container says."""
-        rate = self.stream.average_rate or self.stream.guessed_rate or self.stream.base_rate
-        return rate if rate else None
+        stream = self.stream
+        if self.container.format.name in _RAW_FORMATS:  # their average is FFmpeg's invention
+            return stream.guessed_rate or None
+        return stream.average_rate or stream.guessed_rate or stream.base_rate or None
+
+    @property
+    def variable_rate(self) -> bool:
+        """A hint: the average and the smallest frame distance disagree."""
+        average, base = self.stream.average_rate, self.stream.base_rate
+        return bool(average and base and abs(average / base - 1) > Fraction(1, 100))
+
+    @property
+    def decoding_times_only(self) -> bool:
+        """AVI knows when a packet is decoded, not when its picture is shown: with B-frames its "pts" are wrong."""
+        return self.container.format.name == "avi"
 
     @property
     def still(self) -> bool:
@@ -76,7 +92,7 @@ def open_media(url: str, options: SourceOptions, *, frame_threads: bool = True) 
             live = container.duration is None and stream.frames == 0 and container.size <= 0
         decoder = _decoder(stream)
         decoder.thread_type = "FRAME" if frame_threads and not live else "SLICE"
-        yield Media(url, container, stream, decoder, live, device is not None)
+        yield Media(url, container, stream, decoder, live, device is not None, options)
 
 
 def check_file(url: str) -> None:
@@ -130,11 +146,11 @@ def _picture_stream(container: av.container.InputContainer, url: str) -> VideoSt
     return streams[0]
 
 
-def _decoder(stream: VideoStream) -> CodecContext:
+def _decoder(stream: VideoStream) -> VideoCodecContext:
     library = _ALPHA_DECODERS.get(stream.codec_context.name)
     if library is None or stream.metadata.get("alpha_mode") != "1":
         return stream.codec_context
-    decoder: VideoCodecContext = CodecContext.create(library, "r")
+    decoder = cast(VideoCodecContext, CodecContext.create(library, "r"))
     decoder.width, decoder.height = stream.width, stream.height
     decoder.extradata = stream.codec_context.extradata
     return decoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -13,15 +12,16 @@ import av
 import av.error
 from av.video.stream import VideoStream
 
-from tpc_stream.container import Media
+from tpc_stream.container import Media, open_media
+from tpc_stream.container_counts import missing_frames
 from tpc_stream.source_info import SourceRange, SourceReport
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second where a source states neither times nor a rate (FFmpeg's own default for raw streams)."""
 SEEK_BACK_SECONDS = (0, 1, 4, 16, 10**9)
 """How far before the wanted time a seek aims, one try after the other; the last means the first frame."""
-MISSING_TOLERANCE_FRAMES = 1
-"""Fewer frames than this short of the stated duration are taken for rounding."""
+MAX_SLACK_SECONDS = Fraction(1, 2000)
+"""How far a time may lie before a range's bound and still count as on it: half of Matroska's tick."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +30,20 @@ class TimedFrame:
 
     frame: av.VideoFrame
     seconds: Fraction
-    """On the container's clock, strictly rising."""
+    """Strictly rising; on the container's clock, and after decode_range from the range's start on."""
     stated: bool
     """The time is the source's own, not worked out from the rate."""
     captured_seconds: float
     """time.perf_counter() when its data arrived (live) or when it was decoded."""
+    origin_seconds: Fraction = Fraction(0)
+    """The container's clock at the source's first frame."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How many packets went into the decoder and have neither come out as frames nor as errors."""
+
+    pending: int = 0
 
 
 def decode_range(media: Media, wanted: SourceRange, report: SourceReport) -> Iterator[TimedFrame]:
@@ -42,61 +51,51 @@ def decode_range(media: Media, wanted: SourceRange, report: SourceReport) -> Ite
 
     Counts, warns and ends early where packets are broken or the source breaks off: see SourceReport.
     """
-    frames = _timed(media, report)
-    first = next(frames, None)
+    tally = _Tally()
+    opening = _timed(media, report, tally)
+    first = next(opening, None)
     if first is None:
         return
     origin = first.seconds
-    if wanted.start > 0 and first.stated and not media.live:
-        frames.close()
-        frames = _from_keyframe_before(media, origin + wanted.start, origin, report)
-    else:
-        frames = chain((first,), frames)
+    seekable = first.stated and not (media.live or media.decoding_times_only)
+    frames: Iterator[TimedFrame] = chain((first,), opening)
+    if wanted.start > 0 and seekable:
+        opening.close()
+        frames = _from_keyframe_before(media, origin + wanted.start, origin, report, tally)
+    if seekable:
+        frames = _with_tail(frames, media, origin, report, tally)
+    # Matroska rounds times to its tick; a start of 61/30 s still means the frame that is stamped 2.033 s.
+    slack = min((first.frame.time_base or Fraction(0)) / 2, MAX_SLACK_SECONDS)
     count, last = 0, first
     for last in frames:
         seconds = last.seconds - origin
-        if wanted.end is not None and seconds >= wanted.end:
+        if wanted.end is not None and seconds + slack >= wanted.end:
             return
-        if seconds >= wanted.start:
-            yield replace(last, seconds=seconds - wanted.start)
+        if seconds + slack >= wanted.start:
+            relative = max(Fraction(0), seconds - wanted.start)
+            yield replace(last, seconds=relative, origin_seconds=origin)
             count += 1
             if count == wanted.max_frames:
                 return
     if not media.live:
-        report.frames_missing += _missing(media, wanted, last=last, origin=origin, count=count)
+        shown = max(1 / (media.rate or DEFAULT_RATE), last.frame.duration * (last.frame.time_base or Fraction(0)))
+        missing = missing_frames(media, wanted, count=count, shown_until=last.seconds - origin + shown)
+        report.frames_missing += missing
+        if missing:
+            report.warn(f"{media.url} ends after {count} frames, {missing} fewer than it promises: it is damaged")
 
 
-def expected_frames(media: Media) -> int | None:
-    """How many frames the container promises, or None where it does not count them."""
-    for key, value in media.stream.metadata.items():
-        if key.startswith("NUMBER_OF_FRAMES") and value.isdigit():
-            return int(value)
-    if not media.stream.frames:
-        return None
-    # An edit list hides samples that the track's own number still counts; the index knows.
-    listed = sum(not entry.is_discard for entry in media.stream.index_entries)
-    return min(listed, media.stream.frames) if listed and "mp4" in media.container.format.name else media.stream.frames
-
-
-def duration_seconds(media: Media) -> Fraction | None:
-    """How long the pictures last, or None where the container does not say."""
-    stream, container = media.stream, media.container
-    if stream.duration and stream.time_base:
-        return stream.duration * stream.time_base
-    for key, value in stream.metadata.items():
-        if key.startswith("DURATION") and re.fullmatch(r"\d+:\d\d:\d\d(\.\d+)?", value):
-            hours, minutes, seconds = value.split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    return Fraction(container.duration, av.time_base) if container.duration else None
-
-
-def _timed(media: Media, report: SourceReport) -> Iterator[TimedFrame]:
+def _timed(media: Media, report: SourceReport, tally: _Tally) -> Generator[TimedFrame, None, None]:
     """All frames from the container's position on, in the order of showing."""
     step = 1 / (media.rate or DEFAULT_RATE)
     last: Fraction | None = None
-    for frame, captured in _decoded(media, report):
+    # A first frame without a time means a container without them (a raw stream): then the rate alone is the clock.
+    clocked = True
+    for frame, captured in _decoded(media, report, tally):
         base = frame.time_base or media.stream.time_base
-        seconds = None if frame.pts is None or base is None else frame.pts * base
+        stamp = frame.dts if media.decoding_times_only else frame.pts
+        clocked = clocked and (last is not None or stamp is not None)
+        seconds = None if stamp is None or base is None or not clocked else stamp * base
         stated = seconds is not None and (last is None or seconds > last)
         if seconds is None or not stated:
             seconds = Fraction(0) if last is None else last + step
@@ -105,22 +104,33 @@ def _timed(media: Media, report: SourceReport) -> Iterator[TimedFrame]:
         yield TimedFrame(frame, seconds, stated, captured)
 
 
-def _decoded(media: Media, report: SourceReport) -> Iterator[tuple[av.VideoFrame, float]]:
+def _decoded(media: Media, report: SourceReport, tally: _Tally) -> Iterator[tuple[av.VideoFrame, float]]:
     """Decoded frames with their capture times; what cannot be decoded is counted and left out."""
+    tally.pending = 0
     for packet in _packets(media, report):
         arrived = time.perf_counter()
         if packet.is_corrupt:
-            report.corrupt_packets += 1
+            _count_corrupt(media, report)
             continue
+        tally.pending += packet.size > 0
         try:
             frames = media.decoder.decode(packet)
         except av.error.EOFError:
             return
         except av.FFmpegError:
-            report.corrupt_packets += 1
+            if packet.size:
+                tally.pending -= 1
+                _count_corrupt(media, report)
             continue
+        tally.pending -= len(frames)
         for frame in frames:
             yield frame, arrived if media.live else time.perf_counter()
+
+
+def _count_corrupt(media: Media, report: SourceReport) -> None:
+    report.corrupt_packets += 1
+    if report.corrupt_packets == 1:
+        report.warn(f"{media.url} has damaged data; what cannot be decoded is left out")
 
 
 def _packets(media: Media, report: SourceReport) -> Iterator[av.Packet[VideoStream]]:
@@ -133,7 +143,7 @@ def _packets(media: Media, report: SourceReport) -> Iterator[av.Packet[VideoStre
 
 
 def _from_keyframe_before(
-    media: Media, target: Fraction, origin: Fraction, report: SourceReport
+    media: Media, target: Fraction, origin: Fraction, report: SourceReport, tally: _Tally
 ) -> Iterator[TimedFrame]:
     """Frames from a keyframe at or before the target on; from the first frame if no seek lands there."""
     base = media.stream.time_base or Fraction(1, av.time_base)
@@ -143,7 +153,7 @@ def _from_keyframe_before(
         media.container.seek(int(goal // base), stream=media.stream)
         media.decoder.flush_buffers()
         report.corrupt_packets, report.repaired_times = counted
-        frames = _timed(media, report)
+        frames = _timed(media, report, tally)
         first = next(frames, None)
         # An index by decoding time, or an open group of pictures, may land behind the target.
         if first is not None and first.stated and (first.seconds <= target or goal == origin):
@@ -153,16 +163,24 @@ def _from_keyframe_before(
     return iter(())
 
 
-def _missing(media: Media, wanted: SourceRange, *, last: TimedFrame, origin: Fraction, count: int) -> int:
-    """Frames of the range that the container promised and that did not come."""
-    expected = expected_frames(media)
-    if expected is not None and wanted.start == 0 and wanted.end is None:
-        return max(0, (expected if wanted.max_frames is None else min(expected, wanted.max_frames)) - count)
-    duration = duration_seconds(media)
-    if duration is None or media.rate is None:
-        return 0
-    shown = max(1 / media.rate, last.frame.duration * (last.frame.time_base or Fraction(0)))
-    promised = duration if wanted.end is None else min(duration, wanted.end)
-    missing = round((promised - (last.seconds - origin + shown)) * media.rate)
-    # A duration is rounded, and the sound may be the one that lasts it: one frame proves nothing.
-    return missing if missing > MISSING_TOLERANCE_FRAMES else 0
+def _with_tail(
+    frames: Iterator[TimedFrame], media: Media, origin: Fraction, report: SourceReport, tally: _Tally
+) -> Iterator[TimedFrame]:
+    """The frames, and those that frame threads held back when the data's end was damaged.
+
+    A threaded decoder that meets an error while it is emptied gives nothing more (PyAV 18), so the last group of
+    pictures is decoded once more without threads.
+    """
+    last: TimedFrame | None = None
+    for last in frames:
+        yield last
+    if last is None or tally.pending <= 0 or report.interrupted:
+        return
+    recovered, scratch = 0, SourceReport()
+    with open_media(media.url, media.options, frame_threads=False) as again:
+        for item in _from_keyframe_before(again, last.seconds, origin, scratch, _Tally()):
+            if item.seconds > last.seconds:
+                recovered += 1
+                yield item
+    for _ in range(tally.pending - recovered):
+        _count_corrupt(media, report)

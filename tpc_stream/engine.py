@@ -61,9 +61,9 @@ def _shapes_agree(declared: tuple[int | str, ...], found: tuple[int | str, ...])
 
 
 def require_finite(array: Array, *, graph: str, what: str) -> None:
-    """EngineError if the array holds NaN or infinity; one pass, no temporary array."""
-    if not np.isfinite(array.sum(dtype=np.float64)):
-        bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
+    """EngineError if the array holds NaN or infinity."""
+    bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
+    if bad:
         raise EngineError(
             f"the {graph} graph gave {bad} of {np.size(array)} values of {what} that are NaN or infinite; "
             "try fp32, another backend, or export the bundle again"

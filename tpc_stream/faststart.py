@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from tpc_stream.containers import container_of
+from tpc_stream.video_formats import container_of
 from tpc_stream.errors import SinkError
 
 _OPTIONS = {

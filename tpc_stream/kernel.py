@@ -17,12 +17,12 @@ def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
     The machine code is cached in NUMBA_CACHE_DIR if that is set, else beside the source, else in the user's cache
     folder. Where none of them can be written (a read-only container without a home) it is compiled once a process.
     One thread on purpose: the other cores belong to the denoiser. Kernels get finite numbers only, so that
-    `fastmath` has nothing to lose; they do not check bounds.
+    `fastmath` has nothing to lose, and check neither bounds nor divisors (which would keep loops from using vectors).
     """
     try:
-        compiled = numba.njit(nogil=True, fastmath=True, cache=True)(function)
+        compiled = numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=True)(function)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-        compiled = numba.njit(nogil=True, fastmath=True)(function)
+        compiled = numba.njit(nogil=True, fastmath=True, error_model="numpy")(function)
     return cast("Callable[Arguments, Result]", compiled)

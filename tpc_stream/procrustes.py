@@ -23,6 +23,24 @@ FAR_PIXELS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """One estimate of the IoU of many subsets."""
+
+    subsets: int | None
+    """The best so many of the round before; None for all there are, up to 131,054."""
+    samples: int
+    """Points of the reference's silhouette: a multiple of 4, up to 4096."""
+    cells: int
+    """Cells along the longer side of the target's silhouette; no cell is smaller than a pixel."""
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.samples <= loops.MOST_SAMPLES or self.samples % 4:
+            raise InputError(f"samples are a multiple of 4 from 4 to {loops.MOST_SAMPLES}, got {self.samples = }")
+        if self.cells < 1 or (self.subsets is not None and self.subsets < 1):
+            raise InputError(f"a round has at least one subset and one cell, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class SearchConfig:
     """How hard to search. The counts are where more stopped helping on the official sample (bench calibration)."""
 
@@ -32,25 +50,20 @@ class SearchConfig:
     maximum_scale: float = 8.0
     mask_threshold: int = 128
     """A pixel belongs to a silhouette from this coverage on, [1, 255]: half of it."""
-    coarse_samples: int = 32
-    """Points of the reference's silhouette that score every subset: a multiple of 4, 4 to 256."""
-    table_cells: int = 64
-    """Cells along the longer side of the target's silhouette in the coarse score."""
-    finer_subsets: int = 1536
-    """Best subsets of the coarse score that are scored on the full silhouette."""
-    finer_samples: int = 384
-    exact_subsets: int = 12
-    """Best subsets of the finer score whose silhouette is really warped."""
+    rounds: tuple[Round, ...] = (Round(None, 32, 64), Round(1536, 256, 256), Round(64, 2048, 512))
+    """Ever fewer subsets, ever finer; the first round scores them all."""
+    exact_subsets: int = 4
+    """Best subsets of the last round whose silhouette is really warped."""
 
     def __post_init__(self) -> None:
         if not 0 < self.minimum_scale <= self.maximum_scale:
             raise InputError(f"scales are 0 < minimum <= maximum, got {self.minimum_scale = } {self.maximum_scale = }")
-        if not 4 <= self.coarse_samples <= 256 or self.coarse_samples % 4:  # 256 coverages of 255 fill a count's 16 bits
-            raise InputError(f"coarse_samples is a multiple of 4 from 4 to 256, got {self.coarse_samples = }")
         if not 1 <= self.mask_threshold <= 255:
             raise InputError(f"mask_threshold is 1 to 255, got {self.mask_threshold = }")
-        if min(self.table_cells, self.finer_subsets, self.finer_samples, self.exact_subsets) < 1:
-            raise InputError(f"every count of the search is at least 1, got {self}")
+        if not self.rounds or self.rounds[0].subsets is not None or any(r.subsets is None for r in self.rounds[1:]):
+            raise InputError(f"the first round scores all subsets (None), and no other round does, got {self.rounds = }")
+        if self.exact_subsets < 1:
+            raise InputError(f"at least one subset is measured, got {self.exact_subsets = }")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +120,9 @@ def mask_iou(first: NDArray[np.uint8], second: NDArray[np.uint8], *, threshold: 
     """Pixel IoU of two masks HW uint8 of one size; nan where both are empty."""
     if first.shape != second.shape:
         raise InputError(f"two masks to compare have one size, got {first.shape} {second.shape}")
-    a, b, both = loops.count_overlap(np.ascontiguousarray(first), np.ascontiguousarray(second), threshold)
-    return both / (a + b - both) if a + b else math.nan
+    both = loops.count_overlap(first, second, threshold)
+    union = loops.count_covered(first, threshold) + loops.count_covered(second, threshold) - both
+    return both / union if union else math.nan
 
 
 def search(
@@ -132,29 +146,29 @@ def search(
         reference_keypoints, reference_visibility, target_keypoints, target_visibility, threshold=config.visibility
     )
     threshold = config.mask_threshold
-    reference_mask, target_mask = np.ascontiguousarray(reference_mask), np.ascontiguousarray(target_mask)
-    reference_area = loops.count_overlap(reference_mask, reference_mask, threshold)[0]
-    target_area = loops.count_overlap(target_mask, target_mask, threshold)[0]
-    if len(common) < 2 or reference_area == 0 or target_area == 0:
+    areas = (
+        float(loops.count_covered(reference_mask, threshold)),
+        float(loops.count_covered(target_mask, threshold)),
+    )
+    if len(common) < 2 or min(areas) == 0:
         return None
-    samples = loops.sample_mask(reference_mask, threshold, max(config.finer_samples, config.coarse_samples))
     x, y = reference_keypoints[common].astype(np.float64), target_keypoints[common].astype(np.float64)
-    areas = (float(reference_area), float(target_area))
-    scores = coarse_scores(x, y, samples[:, : config.coarse_samples], target_mask, areas, config)
-    subsets = loops.best_subsets(scores, config.finer_subsets)
+    samples = loops.sample_mask(reference_mask, threshold, max(r.samples for r in config.rounds))
+    first, *later = config.rounds
+    scores = score_subsets(x, y, samples, target_mask, areas, first, config)
+    subsets = loops.best_subsets(scores, later[0].subsets if later else config.exact_subsets)
     fits = loops.fit_subsets(x, y, subsets)
-    finer = np.empty(len(subsets))
-    loops.score_fits(fits, samples[:, : config.finer_samples], target_mask, threshold, areas, finer)
-    warper = Warper.of(reference_mask, (0,))
-    best: SearchResult | None = None
-    for i in np.argsort(-finer, kind="stable")[: config.exact_subsets]:
-        transform = _similarity(complex(fits[i, 0], fits[i, 1]), complex(fits[i, 2], fits[i, 3]))
-        warped = warper.warp(transform, width=target_mask.shape[1], height=target_mask.shape[0])
-        iou = mask_iou(warped, target_mask, threshold=threshold)
-        if best is None or iou > best.iou:
-            members = sum(1 << int(point) for k, point in enumerate(common) if subsets[i] >> k & 1)
-            best = SearchResult(transform, members, iou, len(common))
-    return best
+    for estimate in later:
+        order = np.argsort(-scores, kind="stable")[: estimate.subsets]
+    order = np.argsort(-finer, kind="stable")[: config.exact_subsets]
+    transforms = [_similarity(complex(*fits[i, :2]), complex(*fits[i, 2:])) for i in order]
+    ious = exact_ious(transforms, reference_mask, target_mask, areas, config)
+    if not ious:
+        return None
+    best = int(np.argmax(ious))
+    subset = int(subsets[order[best]])
+    members = sum(1 << int(point) for k, point in enumerate(common) if subset >> k & 1)
+    return SearchResult(transforms[best], members, ious[best], len(common))
 
 
 def coarse_scores(
@@ -165,22 +179,66 @@ def coarse_scores(
     areas: tuple[float, float],
     config: SearchConfig,
 ) -> NDArray[np.float32]:
-    """The estimated IoU of every subset of the n points: [2^n], -1 where a subset shows no allowed transform."""
-    cell = -(-max(target_mask.shape) // config.table_cells)
+    """The estimated IoU of every subset of n points: [2^n], -1 where a subset shows no allowed transform.
+
+    `x`, `y` [n, 2] are the common points, `samples` [2, K] points of the reference's silhouette, all in pixels; `areas`
+    are those of the reference's and of the target's silhouette.
+    """
+    cell = -(-max(target_mask.shape) // config.coarse_cells)
     table, width = loops.cover_table(target_mask, config.mask_threshold, cell)
     # in cells, and about the means, so that the sums of squares keep their digits
     x_mean, y_mean = x.mean(0), y.mean(0)
     p, q = (x - x_mean) / cell, (y - y_mean) / cell
-    points = (samples - x_mean[:, None]) / cell
-    low, high = loops.half_sums(p[: loops.LOW_POINTS], q[: loops.LOW_POINTS]), loops.half_sums(
-        p[loops.LOW_POINTS :], q[loops.LOW_POINTS :]
-    )
-    scores = np.empty(1 << len(x), np.float32)
+    cut, columns = loops.LOW_POINTS, 1 << max(0, len(x) - loops.LOW_POINTS)
+    low, high = loops.half_sums(p[:cut], q[:cut], loops.BLOCK), loops.half_sums(p[cut:], q[cut:], columns)
+    points = np.ascontiguousarray((samples - x_mean[:, None]) / cell, dtype=np.float32)
+    scores = np.empty(columns * loops.BLOCK, np.float32)
     loops.score_all(
-        low, high, points.astype(np.float32), table, width, y_mean / cell + 1.0, loops.SPREAD_PIXELS / cell,
+        low, high, points, table, width, y_mean / cell + 1.0, loops.SPREAD_PIXELS / cell,
         (config.minimum_scale, config.maximum_scale), (areas[0] / cell**2, areas[1] / cell**2), scores,
     )  # fmt: skip
+    return scores[: 1 << len(x)]
+
+
+def finer_scores(
+    fits: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    target_mask: NDArray[np.uint8],
+    areas: tuple[float, float],
+    config: SearchConfig,
+) -> NDArray[np.float32]:
+    """The IoU of given fits [n, 4] (a, t; pixels), estimated with more samples on a finer silhouette: [n]."""
+    cell = -(-max(target_mask.shape) // config.finer_cells)
+    table, width = loops.cover_table(target_mask, config.mask_threshold, cell)
+    in_cells = np.empty((5, len(fits)), np.float32)
+    in_cells[:2] = fits[:, :2].T
+    in_cells[2:4] = fits[:, 2:].T / cell + 1.0
+    in_cells[4] = in_cells[0] ** 2 + in_cells[1] ** 2
+    points = np.ascontiguousarray(samples / cell, dtype=np.float32)
+    scores = np.empty(len(fits), np.float32)
+    loops.score_fits(in_cells, points, table, width, (areas[0] / cell**2, areas[1] / cell**2), scores)
     return scores
+
+
+def exact_ious(
+    transforms: list[Similarity],
+    reference_mask: NDArray[np.uint8],
+    target_mask: NDArray[np.uint8],
+    areas: tuple[float, float],
+    config: SearchConfig,
+) -> list[float]:
+    """The pixel IoU of each transform: the reference's mask really warped, as `warp` does it, where it can land."""
+    warper = Warper.of(reference_mask, (0,))
+    height, width = target_mask.shape
+    ious = []
+    for transform in transforms:
+        left, top, right, bottom = warper.landing_box(transform, width=width, height=height)
+        part = target_mask[top:bottom, left:right]
+        warped = warper.warp(transform, width=right - left, height=bottom - top, corner=(left, top))
+        both = loops.count_overlap(warped, part, config.mask_threshold)
+        union = loops.count_covered(warped, config.mask_threshold) + areas[1] - both
+        ious.append(both / union)
+    return ious
 
 
 def warm_up() -> None:
@@ -190,6 +248,7 @@ def warm_up() -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[4:12, 4:12] = 255
     search(corners, np.ones(17), mask, corners, np.ones(17), mask)
+    mask_iou(mask, mask)
 
 
 def _similarity(a: complex, t: complex) -> Similarity:

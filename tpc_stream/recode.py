@@ -44,11 +44,11 @@ class RecodedSound:
         channels = min(stream.codec_context.layout.nb_channels, 2)
         self._layout = {1: "mono", 2: "stereo"}[channels]
         self._target: AudioStream = output.add_stream(encoder, rate=RATE)  # type: ignore[assignment]
-        self._target.layout = self._layout  # type: ignore[misc]
+        self._target.layout = self._layout
         self._target.bit_rate = BIT_RATES[channels]
         self._target.time_base = Fraction(1, RATE)
         self._format = "fltp" if encoder == "aac" else "flt"
-        self._target.format = self._format  # type: ignore[misc]
+        self._target.format = self._format
         self._keeps_run_in = encoder == "libopus"
         self._blocks = self._decode()
         self._pending: NDArray[np.float32] = np.zeros((channels, 0), np.float32)
@@ -94,7 +94,7 @@ class RecodedSound:
         for frame in self._frames():
             for block in resampler.resample(frame):
                 samples = block.to_ndarray().astype(np.float32, copy=False)
-                begin = position if block.pts is None else round(block.pts * block.time_base * RATE)
+                begin = position if block.pts is None else round(block.pts * Fraction(block.time_base or 0) * RATE)
                 if begin > position and (position == 0 or begin - position > GAP_SECONDS * RATE):
                     yield np.zeros((samples.shape[0], begin - position), np.float32)
                     position = begin

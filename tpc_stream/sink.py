@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from tpc_stream.containers import Codec, check_codec, container_of
+from tpc_stream.video_formats import Codec, check_codec, container_of
 from tpc_stream.errors import InputError, SinkError
 from tpc_stream.faststart import join_fragments
 from tpc_stream.frame import AnimatedFrame
@@ -22,12 +22,13 @@ class SinkConfig:
     codec: Codec = "h264"
     """Which codec; the container is chosen by the suffix of the path."""
     crf: int | None = None
-    """Constant rate factor, lower is better and larger; None for the codec's own default (`containers.ENCODERS`)."""
-    frame_rate: Fraction = Fraction(30)
-    """Pictures a second, nominally: it steers the encoder and is noted in the file; the frames keep their own times."""
-    time_base: Fraction = Fraction(1, 90_000)
-    """Seconds in one tick of the file's clock: give the source's own and its times are kept exactly. The default is
-    MPEG's clock, exact for 24, 25, 30, 50, 60 and 30000/1001 pictures a second. MKV and WebM keep milliseconds."""
+    """Constant rate factor, lower is better and larger; None for the codec's own default (`video_formats.ENCODERS`)."""
+    frame_rate: Fraction | None = None
+    """Pictures a second, nominally (None: 30): it steers the encoder and is noted in the file; the frames keep their
+    own times."""
+    time_base: Fraction | None = None
+    """Seconds in one tick of the file's clock. Give a source's own, and all its times are exact; None takes
+    1/90000 or finer, exact for a constant `frame_rate` and within 6 us else. MKV and WebM keep whole milliseconds."""
     keyframe_seconds: float = 2.0
     """Seconds between key frames: what a file that is cut off loses at most, besides what the encoder looks ahead."""
     threads: int = 2
@@ -36,11 +37,14 @@ class SinkConfig:
     """Rewrite a finished MP4 or MOV so that its index stands at the front, as web players like it."""
 
     def __post_init__(self) -> None:
-        if self.time_base <= 0 or self.frame_rate <= 0 or self.keyframe_seconds <= 0 or self.threads < 1:
-            raise InputError(
-                f"a sink needs positive values, got {self.time_base = } {self.frame_rate = } "
-                f"{self.keyframe_seconds = } {self.threads = }"
-            )
+        for name in ("frame_rate", "time_base", "keyframe_seconds", "threads"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise InputError(f"{name} of a sink must be above zero, got {value}")
+
+    @property
+    def rate(self) -> Fraction:
+        """`frame_rate`, or 30 where it is not known."""
+        return self.frame_rate or Fraction(30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,10 @@ def write_video(
     """
     path, config = Path(path), config or SinkConfig()
     encoder = check_codec(path, config.codec)
-    if config.crf is not None and not (encoder.default_crf is not None and 0 <= config.crf <= encoder.highest_crf):
-        takes = f"takes a crf from 0 to {encoder.highest_crf}" if encoder.highest_crf else "is lossless and takes no crf"
-        raise SinkError(f"{config.codec} {takes}, got {config.crf}")
+    if config.crf is not None and encoder.default_crf is None:
+        raise SinkError(f"{config.codec} is lossless and takes no crf, got {config.crf}: leave it out")
+    if config.crf is not None and not 0 <= config.crf <= encoder.highest_crf:
+        raise SinkError(f"{config.codec} takes a crf from 0 (best) to {encoder.highest_crf}, got {config.crf}")
     return _write(frames, path, config, sound, report)
 
 
@@ -91,7 +96,9 @@ def _write(
         for frame in frames:
             if file is None:
                 height, width = frame.image.shape[:2]
-                file = VideoFile(path, size=(width, height), config=config, sound=sound)
+                file = VideoFile(
+                    path, size=(width, height), first_seconds=frame.pts_seconds, config=config, sound=sound
+                )
             file.write(frame.image, frame.pts_seconds)
             yield frame
     except GeneratorExit:

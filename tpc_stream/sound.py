@@ -29,9 +29,10 @@ class SoundSource:
     track: int = 0
     """Which of its audio tracks, from 0."""
     start_seconds: Fraction = Fraction(0)
-    """The time stamp in the source that is 0 in the output: sound before it is dropped."""
+    """The time stamp in the source that is 0 in the output, on the container's own clock (`SourceInfo.origin_seconds`
+    plus the start of the range): sound before it is dropped."""
     end_seconds: Fraction | None = None
-    """The time stamp in the source where the range ends (half-open); None for as long as there are frames."""
+    """The time stamp where the range ends (half-open), on the same clock; None for as long as there are frames."""
 
     def __post_init__(self) -> None:
         if self.track < 0:
@@ -58,13 +59,14 @@ class CopiedSound:
     ) -> None:
         self._source, self._container = source, container
         self._target = output.add_stream_from_template(stream, opaque=True)
-        self._target.metadata.clear()
+        if language := stream.metadata.get("language"):
+            self._target.metadata["language"] = language
         self._packets = timed_packets(container, stream, source.start_seconds)
         self._waiting: Packet[AudioStream] | None = next(self._packets, None)
 
     def packets(self, until_seconds: Fraction) -> Iterator[Packet[AudioStream]]:
         until = self._source.until(until_seconds)
-        while (packet := self._waiting) is not None and packet.pts is not None and packet.pts * packet.time_base < until:
+        while (packet := self._waiting) is not None and (packet.pts or 0) * packet.time_base < until:
             packet.stream = self._target
             yield packet
             self._waiting = next(self._packets, None)

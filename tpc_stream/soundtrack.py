@@ -45,7 +45,7 @@ def open_sound(source: SoundSource, *, output: OutputContainer, encoder: str) ->
         tracks = container.streams.audio
         if source.track >= len(tracks):
             have = f"{len(tracks)} audio track(s)" if tracks else "no sound"
-            raise SourceError(f"{source.url} has {have}, so audio track {source.track} cannot be used; leave the sound out")
+            raise SourceError(f"{source.url} has {have}, not audio track {source.track}: leave the sound out")
         stream = tracks[source.track]
         for other in container.streams:
             other.discard = Discard.default if other is stream else Discard.all

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
-from tpc_stream.container import Media, is_url, open_media
-from tpc_stream.decoding import decode_range, duration_seconds, expected_frames
+from tpc_stream.container import Media, open_media
+from tpc_stream.container_counts import duration_seconds, expected_frames
+from tpc_stream.decoding import decode_range
 from tpc_stream.errors import InputError, SourceError
 from tpc_stream.frame import Frame
-from tpc_stream.orientation import UPRIGHT, orientation_of_frame
-from tpc_stream.pictures import PictureFile, find_pictures, read_picture
+from tpc_stream.image_sequence import find_pictures
+from tpc_stream.orientation import orientation_of_frame
 from tpc_stream.pixels import PixelReader
 from tpc_stream.source_info import (
     Seconds,
@@ -22,6 +21,7 @@ from tpc_stream.source_info import (
     SourceRange,
     SourceReport,
 )
+from tpc_stream.still import picture_frames, probe_pictures, read_picture, repeated_picture
 
 __all__ = [
     "Seconds",
@@ -52,10 +52,10 @@ def probe(
     name = _name(url)
     pictures = find_pictures(name)
     if pictures is not None:
-        return _probe_pictures(name, pictures, wanted, options, kind="images")
+        return probe_pictures(name, pictures, wanted, options)
     with open_media(name, options) as media:
         if media.still:
-            return _probe_pictures(name, None, wanted, options, kind="image")
+            return probe_pictures(name, None, wanted, options)
         first = next(decode_range(media, SourceRange(max_frames=1), SourceReport()), None)
         if first is None:
             raise SourceError(f"{name} has no frame that can be decoded: check that the file is complete")
@@ -67,17 +67,16 @@ def probe(
         duration, total = (None, None) if media.live else (duration_seconds(media), expected_frames(media))
         if total is None and duration is not None and media.rate is not None:
             total = round(duration * media.rate)
-        stream = media.stream
         return SourceInfo(
             url=name,
             kind="camera" if media.camera else "video",
             width=image.shape[1],
             height=image.shape[0],
             rate=media.rate,
-            variable_rate=bool(stream.average_rate and stream.base_rate and stream.average_rate != stream.base_rate),
+            variable_rate=media.variable_rate,
             frame_count_estimate=wanted.count(duration, media.rate, total),
             duration_seconds=duration,
-            origin_seconds=first.container_seconds,
+            origin_seconds=first.origin_seconds,
             rotation_degrees=orientation.rotation_degrees,
             mirrored=orientation.mirrored,
             audio_streams=len(media.container.streams.audio),
@@ -113,13 +112,13 @@ def read_frames(
 def _frames(name: str, wanted: SourceRange, report: SourceReport, options: SourceOptions) -> Iterator[Frame]:
     pictures = find_pictures(name)
     if pictures is not None:
-        yield from _picture_frames(name, pictures, wanted, report, options)
+        yield from picture_frames(name, pictures, wanted, report, options)
         return
     with open_media(name, options) as media:
         if not media.still:
             yield from _video_frames(media, wanted, report)
             return
-    yield from _repeated(name, wanted, report, options)
+    yield from repeated_picture(name, wanted, report, options)
 
 
 def _video_frames(media: Media, wanted: SourceRange, report: SourceReport) -> Iterator[Frame]:
@@ -137,6 +136,13 @@ def _video_frames(media: Media, wanted: SourceRange, report: SourceReport) -> It
     if reader is None:
         duration = duration_seconds(media)
         lasts = f"; the source lasts {float(duration):g} s" if duration is not None else ""
-        raise SourceError(f"{media.url} has no frame that can be decoded {_words(wanted)}{lasts}")
-'''
-open_rest='' if False else ''
+        raise SourceError(f"{media.url} has no frame that can be decoded {wanted}{lasts}")
+
+
+def _name(url: str | Path) -> str:
+    """The source's name as FFmpeg takes it. Raises InputError if it is empty."""
+    name = str(url)
+    if not name:
+        raise InputError("the source has no name: give a file, a folder, a URL or a camera")
+    return name.removeprefix("file://")
+

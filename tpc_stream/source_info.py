@@ -57,6 +57,10 @@ class SourceRange:
             raise InputError(f"at least one frame must be asked for, got max_frames = {max_frames}")
         return SourceRange(exact_start, exact_end, max_frames)
 
+    def __str__(self) -> str:
+        end = "its end" if self.end is None else f"{float(self.end):g} s"
+        return f"from {float(self.start):g} s to {end}"
+
     def count(self, duration: Fraction | None, rate: Fraction | None, total: int | None) -> int | None:
         """How many frames of a source with this duration, rate and total count fall into the range, or None."""
         if self.start == 0 and self.end is None:

@@ -14,17 +14,21 @@ from tpc_stream.kernel import kernel
 
 LOW_POINTS = 9
 """Points in the low half: 2^9 subsets are scored together, so that a block's transforms stay in the first cache."""
+BLOCK = 1 << LOW_POINTS
+FULL = 15
 INSIDE = 1 << 16
-"""A lookup table's cell is INSIDE + coverage [0, 255], or 0 outside the canvas: one read gives both counts."""
+"""A lookup table's cell is INSIDE + coverage [0, FULL], or 0 outside the canvas: one read gives both counts."""
+MOST_SAMPLES = 4096
+"""So many times FULL still fits below INSIDE."""
 SPREAD_PIXELS = 1e-3
 """Points whose root mean square distance from their mean is this or less coincide: they show no scale and no turn."""
 
 
 @kernel
-def half_sums(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums over every subset of n points, [8, 2^n]: the count, x (2), y (2), conj(x) y (2), |x|^2."""
+def half_sums(x: NDArray[np.float64], y: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """Sums over every subset of n points, [8, columns]: the count, x (2), y (2), conj(x) y (2), |x|^2; 0 from 2^n on."""
     count = x.shape[0]
-    sums = np.zeros((8, 1 << count))
+    sums = np.zeros((8, columns))
     for subset in range(1, 1 << count):
         k = 0
         while not (subset >> k) & 1:
@@ -53,27 +57,30 @@ def fit_block(
 ) -> None:
     """Fit every subset of one block (one subset of the high half with all of the low half).
 
-    `fits` [5, block] takes the transform's a (2), t (2) with `origin` added, and s^2, or 0 where the subset shows no
+    `fits` [5, BLOCK] takes the transform's a (2), t (2) with `origin` added, and s^2, or 0 where the subset shows no
     transform: fewer than two points, points whose spread is `least_spread` or less, a scale outside `scales`.
     """
     h0, h1, h2, h3, h4 = high[0, column], high[1, column], high[2, column], high[3, column], high[4, column]
     h5, h6, h7 = high[5, column], high[6, column], high[7, column]
     least, most = scales[0] * scales[0], scales[1] * scales[1]
-    for i in range(low.shape[1]):
-        points = low[0, i] + h0
-        share = 1.0 / max(points, 1.0)
-        x0, x1, y0, y1 = low[1, i] + h1, low[2, i] + h2, low[3, i] + h3, low[4, i] + h4
-        spread = low[7, i] + h7 - (x0 * x0 + x1 * x1) * share
-        seen = spread > least_spread * least_spread * max(points, 1.0)
-        inverse = 1.0 / (spread if seen else 1.0)
-        a0 = (low[5, i] + h5 - (x0 * y0 + x1 * y1) * share) * inverse
-        a1 = (low[6, i] + h6 - (x0 * y1 - x1 * y0) * share) * inverse
+    o0, o1, square, nothing = origin[0], origin[1], least_spread * least_spread, np.float32(0.0)
+    sums, out = low.ravel(), fits.ravel()  # flat with constant offsets: else the compiler fears overlaps, no vectors
+    for i in range(BLOCK):
+        points = sums[i] + h0
+        share = 1.0 / (points if points > 1.0 else 1.0)
+        x0, x1 = sums[BLOCK + i] + h1, sums[2 * BLOCK + i] + h2
+        y0, y1 = sums[3 * BLOCK + i] + h3, sums[4 * BLOCK + i] + h4
+        spread = sums[7 * BLOCK + i] + h7 - (x0 * x0 + x1 * x1) * share
+        limit = square * points
+        inverse = 1.0 / (spread if spread > limit else 1.0)
+        a0 = (sums[5 * BLOCK + i] + h5 - (x0 * y0 + x1 * y1) * share) * inverse
+        a1 = (sums[6 * BLOCK + i] + h6 - (x0 * y1 - x1 * y0) * share) * inverse
         squared = a0 * a0 + a1 * a1
-        fits[0, i] = a0
-        fits[1, i] = a1
-        fits[2, i] = (y0 - (a0 * x0 - a1 * x1)) * share + origin[0]
-        fits[3, i] = (y1 - (a0 * x1 + a1 * x0)) * share + origin[1]
-        fits[4, i] = squared if seen and squared >= least and squared <= most else 0.0
+        out[i], out[BLOCK + i] = np.float32(a0), np.float32(a1)
+        out[2 * BLOCK + i] = np.float32((y0 - (a0 * x0 - a1 * x1)) * share + o0)
+        out[3 * BLOCK + i] = np.float32((y1 - (a0 * x1 + a1 * x0)) * share + o1)
+        allowed = (points > 1.5) & (spread > limit) & (squared >= least) & (squared <= most)
+        out[4 * BLOCK + i] = np.float32(squared) if allowed else nothing
 
 
 @kernel
@@ -108,13 +115,13 @@ def score_fits(
 
     `fits` [5, n] as `fit_block` writes them. All lengths are in cells of the lookup table (see `cover_table`), which is
     flat with `width` cells a row; `samples` [2, K] are points of the reference's silhouette, K a multiple of 4 up to
-    256; `areas` are those of the two silhouettes.
+    MOST_SAMPLES; `areas` are those of the two silhouettes.
     """
     block, height, count = fits.shape[1], table.shape[0] // width, samples.shape[1]
     cells, found = np.empty((4, block), np.int32), np.zeros(block, np.int32)
     reference_area, target_area = np.float32(areas[0]), np.float32(areas[1])
     nothing, tiny, one, no_score = np.float32(0.0), np.float32(1e-6), np.float32(1.0), np.float32(-1.0)
-    per_hit, per_sample = np.float32(1.0 / (255.0 * count)), np.float32(1.0 / count)
+    per_hit, per_sample = np.float32(1.0 / (FULL * count)), np.float32(1.0 / count)
     for k in range(0, count, 4):
         for j in range(4):
             find_cells(fits, samples[0, k + j], samples[1, k + j], width, height, cells[j])
@@ -145,12 +152,11 @@ def score_all(
     areas: tuple[float, float],
     scores: NDArray[np.float32],
 ) -> None:
-    """Fit and score every subset, block by block: see `fit_block` and `score_fits`. `scores` [2^n]."""
-    block = low.shape[1]
-    fits = np.empty((5, block), np.float32)
+    """Fit and score every subset, block by block: see `fit_block` and `score_fits`. `scores` [columns of `high` x BLOCK]."""
+    fits = np.empty((5, BLOCK), np.float32)
     for column in range(high.shape[1]):
         fit_block(low, high, column, origin, least_spread, scales, fits)
-        score_fits(fits, samples, table, width, areas, scores[column * block : (column + 1) * block])
+        score_fits(fits, samples, table, width, areas, scores[column * BLOCK : (column + 1) * BLOCK])
 
 
 @kernel
@@ -246,42 +252,49 @@ def sample_mask(mask: NDArray[np.uint8], threshold: int, count: int) -> NDArray[
 def cover_table(mask: NDArray[np.uint8], threshold: int, cell: int) -> tuple[NDArray[np.int32], int]:
     """The silhouette in cells of `cell` x `cell` pixels with a ring of outside cells around: flat, and its width.
 
-    A cell on the canvas holds INSIDE + the share [0, 255] of its pixels that are in the silhouette, one outside 0.
+    A cell on the canvas holds INSIDE + the share [0, FULL] of its pixels that are in the silhouette, one outside 0.
     """
     height, width = mask.shape
     columns, rows = (width + cell - 1) // cell + 2, (height + cell - 1) // cell + 2
     table = np.zeros(rows * columns, np.int32)
+    least, none = np.uint8(threshold), np.int32(0)
+    line = np.empty(width, np.int32)
     for row in range(rows - 2):
         top, bottom = row * cell, min(row * cell + cell, height)
+        line[:] = 0
+        for v in range(top, bottom):
+            pixels = mask[v]
+            for u in range(width):
+                line[u] += np.int32(pixels[u] >= least)
         for column in range(columns - 2):
-            left, right = column * cell, min(column * cell + cell, width)
-            covered = 0
-            for v in range(top, bottom):
-                for u in range(left, right):
-                    covered += mask[v, u] >= threshold
-            table[(row + 1) * columns + column + 1] = INSIDE + covered * 255 // ((bottom - top) * (right - left))
+            left, right, covered = column * cell, min(column * cell + cell, width), none
+            for u in range(left, right):
+                covered = covered + line[u]
+            pixels_there = (bottom - top) * (right - left)
+            share = (int(covered) * FULL + pixels_there // 2) // pixels_there
+            table[(row + 1) * columns + column + 1] = INSIDE + share
     return table, columns
 
 
 @kernel
 def count_covered(mask: NDArray[np.uint8], threshold: int) -> int:
     """Pixels of a mask at or above the threshold."""
-    least, total = np.uint8(threshold), 0
+    least, total, none = np.uint8(threshold), 0, np.int32(0)
     for row in range(mask.shape[0]):
-        line, covered = mask[row], np.int32(0)
+        line, covered = mask[row], none
         for i in range(line.shape[0]):
-            covered += np.int32(line[i] >= least)
-        total += covered
+            covered = covered + np.int32(line[i] >= least)
+        total += int(covered)
     return total
 
 
 @kernel
 def count_overlap(first: NDArray[np.uint8], second: NDArray[np.uint8], threshold: int) -> int:
     """Pixels at or above the threshold in both of two masks of one size."""
-    least, total = np.uint8(threshold), 0
+    least, total, none = np.uint8(threshold), 0, np.int32(0)
     for row in range(first.shape[0]):
-        a, b, covered = first[row], second[row], np.int32(0)
+        a, b, covered = first[row], second[row], none
         for i in range(a.shape[0]):
-            covered += np.int32((a[i] if a[i] < b[i] else b[i]) >= least)
-        total += covered
+            covered = covered + np.int32((a[i] if a[i] < b[i] else b[i]) >= least)
+        total += int(covered)
     return total

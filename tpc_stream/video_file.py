@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
-from tpc_stream.containers import check_codec, container_of
+from tpc_stream.video_formats import check_codec, container_of
 from tpc_stream.errors import SinkError
 from tpc_stream.sound import SoundSource
 from tpc_stream.soundtrack import SoundTrack, open_sound
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_MPEG_TICKS, _MOST_TICKS = 90_000, 10_000_000  # a second; 32-bit durations then hold 7 minutes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Exact arithmetic, so that every machine gives the same bits; chroma from all pixels, not from every other one.
 _SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
@@ -38,17 +40,29 @@ _SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BI
 class VideoFile:
     """Opened for the first picture, whose size it takes; nothing is on disk before the first `write`."""
 
-    def __init__(self, path: Path, *, size: tuple[int, int], config: SinkConfig, sound: SoundSource | None) -> None:
-        """size: (width, height) in pixels. Raises SinkError for a size or codec that cannot be written."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        first_seconds: Fraction,
+        config: SinkConfig,
+        sound: SoundSource | None,
+    ) -> None:
+        """size: (width, height) in pixels. first_seconds: time of the first picture.
+
+        Raises SinkError for a size or codec that cannot be written, SourceError where the sound cannot be read.
+        """
         self.path, self.frames = path, 0
         self._config = config
         self._size = size
         container, encoder = container_of(path), check_codec(path, config.codec)
         if encoder.pixel_format == "yuv420p" and (size[0] % 2 or size[1] % 2):
-            raise SinkError(f"{config.codec} video needs even width and height, got {size[0]}x{size[1]}: choose --size so")
-        self._time_base = config.time_base
+            raise SinkError(f"{config.codec} video needs even width and height, got {size[0]}x{size[1]}: change --size")
+        self._time_base = config.time_base or _clock(config.rate, first_seconds)
         self._ticks: list[int] = []  # times of the frames that are still inside the encoder, oldest first
-        self._delta = max(1, round(1 / (config.frame_rate * self._time_base)))
+        self._last_ticks = 0
+        self._delta = max(1, round(1 / (config.rate * self._time_base)))
         self._next_keyframe = 0
         self._rounded = False
         # avoid_negative_ts would move all times so that the first is 0; flush_packets keeps what is done on disk;
@@ -97,7 +111,7 @@ class VideoFile:
     @property
     def end_seconds(self) -> Fraction:
         """When the last picture ends, taking it as long as the one before."""
-        return (self._ticks_last + self._delta) * self._time_base if self.frames else Fraction(0)
+        return (self._last_ticks + self._delta) * self._time_base if self.frames else Fraction(0)
 
     def close(self) -> None:
         """Write what is still inside the encoders and finish the file. Raises SinkError where the disk is full."""
@@ -122,7 +136,7 @@ class VideoFile:
             options["crf"] = str(encoder.default_crf if config.crf is None else config.crf)
         if name == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # it prints its settings on stderr otherwise
-        stream: VideoStream = self._output.add_stream(name, rate=config.frame_rate, options=options)  # type: ignore
+        stream: VideoStream = self._output.add_stream(name, rate=config.rate, options=options)  # type: ignore
         context = stream.codec_context
         context.width, context.height = self._size
         context.pix_fmt = pixel_format
@@ -155,19 +169,21 @@ class VideoFile:
             self._rounded = True
             _log.info("frame times are rounded to the time base %s of %s", self._time_base, self.path)
         if self.frames:
-            if ticks <= self._ticks_last:
+            if ticks <= self._last_ticks:
                 raise SinkError(
                     f"frame times must grow, got {float(pts_seconds):.6f} s after "
-                    f"{float(self._ticks_last * self._time_base):.6f} s at time base {self._time_base}"
+                    f"{float(self._last_ticks * self._time_base):.6f} s at time base {self._time_base}"
                 )
-            self._delta = ticks - self._ticks_last
-        self._ticks_last = ticks
+            self._delta = ticks - self._last_ticks
+        self._last_ticks = ticks
         return ticks
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         for packet in packets:
             # Without B-frames packets leave in the order of the frames; the next frame tells how long this one lasts.
-            started = self._ticks.pop(0)
+            started = packet.pts or 0
+            while self._ticks and self._ticks[0] <= started:
+                del self._ticks[0]
             packet.duration = self._ticks[0] - started if self._ticks else self._delta
             # Sound goes in by the packets, not by the frames: how many frames an encoder holds back may depend on its
             # threads, and then so would the order in the file.
@@ -194,3 +210,9 @@ class VideoFile:
                     "free some, or write to another disk"
                 ) from error
             raise SinkError(f"cannot {doing} {self.path}: {error.strerror}") from error
+
+
+def _clock(rate: Fraction, first_seconds: Fraction) -> Fraction:
+    """Seconds in a tick: MPEG's 1/90000, made finer so that the first time and a constant rate are exact."""
+    ticks = lcm(_MPEG_TICKS, rate.numerator, first_seconds.denominator)
+    return Fraction(1, ticks if ticks <= _MOST_TICKS else _MPEG_TICKS)

@@ -37,17 +37,36 @@ class Warper:
 
     levels: list[NDArray[np.uint8]]
     outside: tuple[int, ...]
+    box: tuple[int, int, int, int]
+    """Left, top, right, bottom of what is not 0 in the last channel, half open."""
 
     @classmethod
     def of(cls, picture: NDArray[np.uint8], outside: tuple[int, ...]) -> Warper:
         """`picture` HW or HWC uint8; `outside` is the value of each channel beyond its edges."""
-        return cls([np.ascontiguousarray(picture)], outside)
+        picture = np.ascontiguousarray(picture)
+        left, top, width, height = cv2.boundingRect(picture if picture.ndim == 2 else picture[..., -1].copy())
+        return cls([picture], outside, (left, top, left + width, top + height))
 
-    def warp(self, transform: Similarity, *, width: int, height: int) -> NDArray[np.uint8]:
-        """The picture under the transform on a canvas of `width` x `height`, bilinear after area means."""
-        level = 0
-        if transform.scale < SHRINK_LIMIT:
-            level = math.ceil(math.log2(SHRINK_LIMIT / transform.scale))
+    def landing_box(self, transform: Similarity, *, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of where `box` lands on the canvas, half open; at least one pixel."""
+        left, top, right, bottom = self.box
+        corners = np.array([[left, right, right, left], [top, top, bottom, bottom], [1, 1, 1, 1]], np.float64)
+        landed = transform.matrix @ corners
+        margin = 2 + transform.scale * 2.0 ** _level(transform.scale)  # what means and bilinear weights spread
+        x, y = np.clip(landed[0], -margin, width + margin), np.clip(landed[1], -margin, height + margin)
+        first, above = max(0, int(x.min() - margin)), max(0, int(y.min() - margin))
+        last, below = min(width, int(x.max() + margin) + 1), min(height, int(y.max() + margin) + 1)
+        first, above = min(first, width - 1), min(above, height - 1)
+        return first, above, max(last, first + 1), max(below, above + 1)
+
+    def warp(
+        self, transform: Similarity, *, width: int, height: int, corner: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.uint8]:
+        """The picture under the transform on a canvas of `width` x `height`, bilinear after area means.
+
+        `corner` (x, y): the canvas is that part of a larger one which begins there.
+        """
+        level = _level(transform.scale)
         while len(self.levels) <= level:
             self.levels.append(_halved(self.levels[-1]))
         small, full = self.levels[level], self.levels[0]
@@ -55,12 +74,16 @@ class Warper:
         linear, shift = matrix[:, :2], matrix[:, 2]
         ratios = np.array([full.shape[1] / small.shape[1], full.shape[0] / small.shape[0]])
         # cv2 counts from pixel centres at .0, we from pixel centres at .5
-        to_canvas = np.column_stack([linear * ratios, linear @ (ratios * 0.5) + shift - 0.5])
+        to_canvas = np.column_stack([linear * ratios, linear @ (ratios * 0.5) + shift - 0.5 - corner])
         warped = cv2.warpAffine(
             small, to_canvas, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
             borderValue=self.outside,
         )  # fmt: skip
         return np.asarray(warped, dtype=np.uint8)
+
+
+def _level(scale: float) -> int:
+    return 0 if scale >= SHRINK_LIMIT else math.ceil(math.log2(SHRINK_LIMIT / scale))
 
 
 def _halved(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

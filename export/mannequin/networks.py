@@ -20,6 +20,12 @@ LIMBS = (
 """Pairs of COCO keypoints."""
 
 
+Bank = tuple[list[Tensor], Tensor | None]
+"""Five token tensors [M, tokens, channels] of M pictures, and int64 [N]: which of them each of N frames uses.
+
+No index: M is 1 and all N share it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Widths:
     """Sizes of all networks; the defaults are those of the shipped bundle, tests take smaller ones."""
@@ -109,17 +115,28 @@ class Attention(nn.Module):
         """[N, h*w, channels]: what this layer gives to a bank."""
         return self.norm(x).flatten(2).transpose(1, 2)
 
-    def forward(self, x: Tensor, banks: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, banks: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+        """x [N, channels, h, w]; banks: tokens [M, tokens, channels], and which of the M each of the N uses.
+
+        No index means that M is 1 and all share it. Banks are projected before they are spread over the N.
+        """
         n, c, h, w = x.shape
         y = self.tokens(x)
-        own = y if self.null is None else self.null.expand(n, -1, -1).to(y.dtype)
-        keys = torch.cat([own, *(b.to(y.dtype) for b in banks)], 1)
+        own = y if self.null is None else self.null.to(y.dtype)
+
+        def spread(layer: nn.Linear, tokens: Tensor, index: Tensor | None) -> Tensor:
+            projected = layer(tokens)
+            return projected.expand(n, -1, -1) if index is None else projected.index_select(0, index)
+
+        def gather(layer: nn.Linear) -> Tensor:
+            first = layer(own) if self.null is None else spread(layer, own, None)
+            return torch.cat([first, *(spread(layer, b.to(y.dtype), i) for b, i in banks)], 1)
 
         def split(a: Tensor) -> Tensor:
             return a.reshape(n, -1, self.heads, c // self.heads).transpose(1, 2)
 
         seen = functional.scaled_dot_product_attention(
-            split(self.query(y)), split(self.key(keys)), split(self.value(keys))
+            split(self.query(y)), split(gather(self.key)), split(gather(self.value))
         )
         t = x.flatten(2).transpose(1, 2) + self.out(seen.transpose(1, 2).reshape(n, h * w, c))
         t = t + self.mlp(self.norm_out(t))
@@ -136,8 +153,8 @@ class UNet(nn.Module):
         a, b, c = widths.levels
         self.inlet = nn.Conv2d(inputs, a, 3, padding=1)
         self.top = Residual(a, a, time)
-        self.down1, self.half = nn.Conv2d(a, b, 3, stride=2, padding=1), Residual(b, b, time)
-        self.down2, self.quarter = nn.Conv2d(b, c, 3, stride=2, padding=1), Residual(c, c, time)
+        self.down1, self.at_half = nn.Conv2d(a, b, 3, stride=2, padding=1), Residual(b, b, time)
+        self.down2, self.at_quarter = nn.Conv2d(b, c, 3, stride=2, padding=1), Residual(c, c, time)
         self.middle = Residual(c, c, time)
         self.up_quarter = Residual(2 * c, c, time)
         self.up1, self.up_half = nn.Conv2d(c, b, 3, padding=1), Residual(2 * b, b, time)
@@ -160,19 +177,19 @@ class UNet(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], 1)
 
     def forward(
-        self, x: Tensor, timesteps: Tensor | None, banks: list[list[Tensor]], written: list[Tensor] | None = None
+        self, x: Tensor, timesteps: Tensor | None, banks: list[Bank], written: list[Tensor] | None = None
     ) -> Tensor | None:
-        """banks: one list of five token tensors for every other picture; written: collects this picture's tokens."""
+        """banks: what other pictures wrote; written: collects this picture's five token tensors."""
         t = self.time(self._embed(timesteps)) if self.time is not None and timesteps is not None else None
 
         def attend(k: int, h: Tensor) -> Tensor:
             if written is not None:
                 written.append(self.attend[k].tokens(h))
-            return self.attend[k](h, [bank[k] for bank in banks])
+            return self.attend[k](h, [(tokens[k], index) for tokens, index in banks])
 
         top = self.top(self.inlet(x), t)
-        half = attend(0, self.half(self.down1(top), t))
-        quarter = attend(1, self.quarter(self.down2(half), t))
+        half = attend(0, self.at_half(self.down1(top), t))
+        quarter = attend(1, self.at_quarter(self.down2(half), t))
         h = attend(2, self.up_quarter(torch.cat([self.middle(quarter, t), quarter], 1), t))
         h = self.up1(functional.interpolate(h, scale_factor=2.0))
         h = attend(3, self.up_half(torch.cat([h, half], 1), t))
@@ -213,7 +230,7 @@ class Animator(nn.Module):
         """[F, guider, size, size] from keypoints [F, 17, 3]: x / width, y / height, visibility."""
         return self.guider(limb_maps(keypoints, size))
 
-    def forward(self, latents: Tensor, timesteps: Tensor, pose: Tensor, banks: list[list[Tensor]]) -> Tensor:
+    def forward(self, latents: Tensor, timesteps: Tensor, pose: Tensor, banks: list[Bank]) -> Tensor:
         """The clean latents [F, z, h, w] that lie behind noisy ones at timesteps [F] in [0, 1]."""
         out = self.denoiser(torch.cat([pose, self.noisy(latents)], 1), timesteps, banks)
         assert out is not None

@@ -1,0 +1,125 @@
+"""Batches for the animator: one reference shared by several targets of its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.mannequin.dataset import Latents, Pictures, as_reference, seen_keypoints, to_tensors
+from export.mannequin.networks import Autoencoder
+from export.mannequin.render import GROUP, SIZE
+
+TARGETS = 3
+"""Targets that share a reference: the reference net then costs a third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Clean targets and what they are conditioned on."""
+
+    targets: Tensor
+    """[B, z, h, w] latents."""
+    mattes: Tensor
+    """[B, 1, h, w] in [0, 1]: where the targets' people are."""
+    keypoints: Tensor
+    """[B, 17, 3]."""
+    reference: tuple[Tensor, Tensor] | None
+    """Latents [B / TARGETS, z, h, w] and mattes [B / TARGETS, 1, h, w]; None where the reference is dropped."""
+    calibrated: tuple[Tensor, Tensor] | None = None
+    """Latents and mattes of one calibrated reference for each target; None in training-free use of calibration."""
+
+
+Batches = Callable[[np.random.Generator, int], Batch]
+"""From a random generator and a number of groups to a batch."""
+
+
+def _draw(rng: np.random.Generator, count: int, groups: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups [groups] and frames [groups, 1 + TARGETS]: the reference first."""
+    frames = np.stack([rng.permutation(GROUP)[: 1 + TARGETS] for _ in range(groups)])
+    return rng.integers(count, size=groups), frames
+
+
+def _tensors(latents: NDArray[np.float16], mattes: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(latents).float(), torch.from_numpy(mattes)[:, None].float() / 255.0
+
+
+def plain_batches(data: Latents, *, drop: float = 0.03) -> Batches:
+    """Batches with the reference alone, dropped for a whole batch with probability `drop`."""
+
+    def batch(rng: np.random.Generator, groups: int) -> Batch:
+        g, f = _draw(rng, len(data), groups)
+        flat, targets = np.repeat(g, TARGETS), f[:, 1:].reshape(-1)
+        clean, mattes = _tensors(
+            np.stack([data.latents[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
+            np.stack([data.mattes[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
+        )
+        reference = None
+        if rng.random() >= drop:
+            kinds = (rng.random(groups) < 0.7).astype(int)  # seven in ten with mask errors
+            picks = list(zip(g, kinds, f[:, 0], strict=True))
+            reference = _tensors(
+                np.stack([data.latents[a, k, b] for a, k, b in picks]), np.stack([data.mattes[a, k, b] for a, k, b in picks])
+            )
+        keypoints = torch.from_numpy(seen_keypoints(rng, data.keypoints[flat, targets]))
+        return Batch(clean, mattes, keypoints, reference)
+
+    return batch
+
+
+def best_similarity(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[2, 3] least-squares similarity from points x [P, 2] to y [P, 2] (paper, section 4.1), over all points."""
+    a, b = x[:, 0] + 1j * x[:, 1], y[:, 0] + 1j * y[:, 1]
+    ac, bc = a - a.mean(), b - b.mean()
+    s = (ac.conj() * bc).sum() / max(float((np.abs(ac) ** 2).sum()), 1e-9)
+    t = b.mean() - s * a.mean()
+    return np.array([[s.real, -s.imag, t.real], [s.imag, s.real, t.imag]])
+
+
+def warp(frame: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """[S, S, 4] picture and mask under a similarity in pixels; nothing beyond the border."""
+    return cv2.warpAffine(frame, matrix, (frame.shape[1], frame.shape[0]), flags=cv2.INTER_LINEAR)
+
+
+def calibrated_batches(pictures: Pictures, data: Latents, autoencoder: Autoencoder, *, share: float = 0.7) -> Batches:
+    """Batches whose reference is turned and scaled half of the time and, for `share` of them, calibrated as well."""
+    centre = np.array([SIZE / 2, SIZE / 2])
+
+    def encode(frames: list[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+        images, mattes = to_tensors(np.stack(frames))
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            latents = autoencoder.encode(images.to(memory_format=torch.channels_last), mattes).float()
+        return latents, torch.nn.functional.avg_pool2d(mattes, 4)
+
+    def batch(rng: np.random.Generator, groups: int) -> Batch:
+        g, f = _draw(rng, len(data), groups)
+        with_calibrated = rng.random() < share
+        references, calibrated = [], []
+        for a, (first, *others) in zip(g, f, strict=True):
+            frames, background = pictures.group(int(a))
+            frame, points = as_reference(rng, frames[first], background), data.keypoints[a, first] * SIZE
+            if rng.random() < 0.5:
+                angle, scale = rng.uniform(-np.pi, np.pi), float(np.exp(rng.normal() * 0.3))
+                turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+                matrix = np.concatenate([turn, (centre - turn @ centre)[:, None]], 1)
+                frame, points = warp(frame, matrix), (points @ turn.T + matrix[:, 2]).astype(np.float32)
+            references.append(frame)
+            if with_calibrated:
+                subset = rng.permutation(17)[: rng.integers(4, 18)]  # the search takes any subset
+                for b in others:
+                    target = data.keypoints[a, b] * SIZE
+                    calibrated.append(warp(frame, best_similarity(points[subset], target[subset])))
+        flat, targets = np.repeat(g, TARGETS), f[:, 1:].reshape(-1)
+        clean, mattes = _tensors(
+            np.stack([data.latents[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
+            np.stack([data.mattes[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
+        )
+        keypoints = torch.from_numpy(seen_keypoints(rng, data.keypoints[flat, targets]))
+        return Batch(clean, mattes, keypoints, encode(references), encode(calibrated) if calibrated else None)
+
+    return batch

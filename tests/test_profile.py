@@ -1,0 +1,492 @@
+"""Self time, spans and percentiles, exact under a clock that the test moves."""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+import tracemalloc
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from tests.fake_clock import Carrier, FakeClock, Item, ThreadClock, time_limit
+from tpc_stream.errors import InputError
+from tpc_stream.prefetch import prefetch
+from tpc_stream.profile import NO_FRAME, Profiler, Session, frame_index
+from tpc_stream.session import Deadline, Distribution, StageSummary
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(1024.0)
+
+
+@pytest.fixture
+def profiler(clock: FakeClock) -> Profiler:
+    return Profiler(clock=clock)
+
+
+def of(session: Session, name: str) -> StageSummary:
+    (stage,) = (stage for stage in session.stages if stage.name == name)
+    return stage
+
+
+def items(clock: FakeClock, count: int, seconds: float) -> Iterator[Item]:
+    for k in range(count):
+        clock.advance(seconds)
+        yield Item(k, clock())
+
+
+def test_self_time_leaves_out_upstream(profiler: Profiler, clock: FakeClock) -> None:
+    def inner(upstream: Iterable[Item]) -> Iterator[Item]:
+        for item in upstream:
+            clock.advance(2.0)
+            yield item
+            clock.advance(0.5)  # after the yield: counts for the next item, or for the end
+
+    def outer(upstream: Iterable[Item]) -> Iterator[Carrier]:
+        for item in upstream:
+            clock.advance(4.0)
+            yield Carrier(item)
+
+    stream = profiler.source("source", items(clock, 3, 1.0))
+    stream = profiler.stage("inner", inner, stream)
+    last = profiler.stage("outer", outer, stream)
+    for _ in last:
+        clock.advance(8.0)  # the consumer: in no stage
+    session = profiler.session()
+
+    assert list(profiler.series["source"].seconds) == [1.0, 1.0, 1.0]
+    assert list(profiler.series["inner"].seconds) == [2.0, 2.5, 2.5]
+    assert list(profiler.series["outer"].seconds) == [4.0, 4.0, 4.0]
+    assert list(profiler.series["outer"].frames) == [0, 1, 2]
+    assert of(session, "inner").outside_ms == 500.0
+    assert of(session, "inner").busy_ms == 7500.0
+    assert session.wall_seconds == 3 * 1 + 7.5 + 12 + 2 * 8 + 8
+    assert session.unaccounted_ms == 24_000.0
+    assert of(session, "outer").share == 12 / session.wall_seconds
+
+
+def test_window_stage_shares_a_batch_among_its_frames(profiler: Profiler, clock: FakeClock) -> None:
+    def window(upstream: Iterable[Item]) -> Iterator[Item]:
+        held: list[Item] = []
+        for item in upstream:
+            clock.advance(0.25)
+            held.append(item)
+            if len(held) == 4:
+                clock.advance(7.0)
+                yield from held
+                held = []
+        clock.advance(3.0)
+        yield from held
+        clock.advance(0.125)
+
+    stream = profiler.stage("window", window, profiler.source("source", items(clock, 10, 1.0)))
+    assert [item.index for item in stream] == list(range(10))
+    session = profiler.session()
+
+    series = profiler.series["window"]
+    assert list(series.seconds) == [2.0] * 8 + [1.75] * 2  # (4/4 + 7)/4, then (2/4 + 3)/2
+    assert list(series.frames) == list(range(10))
+    summary = of(session, "window")
+    assert summary.batches == 3
+    assert summary.longest_batch_ms == 8000.0
+    assert summary.outside_ms == 125.0
+    assert summary.busy_ms == 1e3 * (10 * 0.25 + 2 * 7 + 3 + 0.125)
+    assert session.unaccounted_ms == 0.0
+
+
+def test_stage_that_looks_ahead(profiler: Profiler, clock: FakeClock) -> None:
+    def ahead(upstream: Iterable[Item]) -> Iterator[Item]:
+        held: list[Item] = []
+        for item in upstream:
+            clock.advance(1.0)
+            held.append(item)
+            if len(held) > 2:
+                yield held.pop(0)
+        yield from held
+
+    list(profiler.stage("ahead", ahead, items(clock, 5, 8.0)))
+    profiler.session()
+    assert list(profiler.series["ahead"].seconds) == [3.0, 1.0, 1.0, 0.0, 0.0]
+
+
+def test_sum_of_self_times_is_the_busy_time(profiler: Profiler, clock: FakeClock) -> None:
+    generator = np.random.default_rng(0)
+    steps = (generator.integers(1, 1000, 400) / 1024).tolist()
+    worked = [0.0, 0.0, 0.0]
+
+    def work(k: int) -> None:
+        seconds = steps.pop()
+        worked[k] += seconds
+        clock.advance(seconds)
+
+    def stage(k: int, take: int) -> object:
+        def run(upstream: Iterable[Item]) -> Iterator[Item]:
+            held: list[Item] = []
+            for item in upstream:
+                work(k)
+                held.append(item)
+                if len(held) == take:
+                    for one in held:
+                        yield one
+                        work(k)
+                    held = []
+            yield from held
+
+        return run
+
+    stream: Iterable[Item] = (Item(k) for k in range(23))
+    for k, take in enumerate((1, 5, 3)):
+        stream = profiler.stage(f"stage {k}", stage(k, take), stream)  # type: ignore[arg-type]
+    assert len(list(stream)) == 23
+    session = profiler.session()
+    for k in range(3):
+        assert of(session, f"stage {k}").busy_ms == pytest.approx(1e3 * worked[k], rel=1e-12)
+    assert session.unaccounted_ms == pytest.approx(0.0, abs=1e-9)
+    assert session.wall_seconds == pytest.approx(sum(worked), rel=1e-12)
+
+
+def test_spans_lie_below_their_stage_and_leave_out_pulls_and_yields(profiler: Profiler, clock: FakeClock) -> None:
+    def denoise(upstream: Iterable[Item]) -> Iterator[Item]:
+        with profiler.span("whole"):
+            for item in upstream:
+                with profiler.span("reference", item.index):
+                    clock.advance(1.0)
+                    with profiler.span("attention", item.index):
+                        clock.advance(0.5)
+                yield item
+                with profiler.span("denoise/whole/tail"):  # a full name is kept
+                    clock.advance(2.0)
+        profiler.add_duration("device", 0.25, 7)
+
+    stream = profiler.stage("denoise", denoise, profiler.source("source", items(clock, 2, 16.0)))
+    for item in stream:
+        clock.advance(64.0)
+        with profiler.span("write", item.index):
+            clock.advance(32.0)
+    session = profiler.session()
+    totals = {stage.name: (stage.kind, stage.self_ms.count, stage.busy_ms) for stage in session.stages}
+    assert totals == {
+        "source": ("source", 2, 32_000.0),
+        "denoise": ("stage", 2, 7000.0),
+        "denoise/whole": ("part", 1, 7000.0),
+        "denoise/whole/reference": ("part", 2, 3000.0),
+        "denoise/whole/reference/attention": ("part", 2, 1000.0),
+        "denoise/whole/tail": ("part", 2, 4000.0),
+        "denoise/device": ("measured", 1, 250.0),
+        "write": ("span", 2, 64_000.0),
+    }
+    assert session.unaccounted_ms == 128_000.0
+
+
+def test_a_span_around_the_loop_leaves_out_the_stages(profiler: Profiler, clock: FakeClock) -> None:
+    with profiler.span("run"):
+        for _ in profiler.source("source", items(clock, 3, 1.0)):
+            clock.advance(0.5)
+    session = profiler.session()
+    assert of(session, "run").busy_ms == 1500.0
+    assert session.unaccounted_ms == 0.0
+
+
+def test_span_is_recorded_when_its_block_raises(profiler: Profiler, clock: FakeClock) -> None:
+    def stage(upstream: Iterable[Item]) -> Iterator[Item]:
+        for item in upstream:
+            with profiler.span("part"):
+                clock.advance(1.0)
+                raise ZeroDivisionError
+            yield item
+
+    with pytest.raises(ZeroDivisionError):
+        next(profiler.stage("stage", stage, items(clock, 3, 1.0)))
+    with profiler.span("after"):
+        clock.advance(1.0)
+    session = profiler.session()
+    assert of(session, "stage/part").busy_ms == 1000.0
+    assert of(session, "stage").outside_ms == 1000.0
+    assert of(session, "after").kind == "span"
+
+
+def test_every_thread_is_accounted_for() -> None:
+    clock = ThreadClock()
+    profiler = Profiler(clock=clock)
+
+    def make() -> Iterator[Item]:
+        for k in range(4):
+            clock.advance(1.0)
+            yield Item(k)
+
+    def stage(upstream: Iterable[Item]) -> Iterator[Item]:
+        for item in upstream:
+            clock.advance(0.5)
+            yield item
+
+    with time_limit(20):
+        made = profiler.stage("in thread", stage, profiler.source("source", make()))
+        here = profiler.stage("here", stage, prefetch(made, depth=2, name="ahead", profiler=profiler))
+        assert [item.index for item in here] == [0, 1, 2, 3]
+        here.close()
+    session = profiler.session()
+    assert of(session, "source").busy_ms == 4000.0
+    assert of(session, "in thread").busy_ms == 2000.0
+    assert of(session, "in thread").thread == "ahead"
+    assert of(session, "here").busy_ms == 2000.0
+    threads = {thread.name: thread for thread in session.threads}
+    assert threads["ahead"].self_ms == threads["ahead"].wall_ms == 6000.0
+    assert threads["MainThread"].self_ms == threads["MainThread"].wall_ms == 2000.0
+    (queue,) = session.queues
+    assert (queue.name, queue.capacity, queue.residence.count, queue.consumer_wait.count) == ("ahead", 2, 4, 4)
+    assert queue.max_depth <= 2
+
+
+def test_prefetch_inside_a_profiled_stage_is_refused(profiler: Profiler, clock: FakeClock) -> None:
+    with time_limit(20):
+        stream = profiler.stage("stage", lambda up: prefetch(up, depth=1, name="inside"), items(clock, 3, 1.0))
+        with pytest.raises(InputError, match="put prefetch between profiled stages"):
+            next(stream)
+
+
+def test_waiting_inside_a_stage_is_not_its_work(profiler: Profiler, clock: FakeClock) -> None:
+    def stage(upstream: Iterable[Item]) -> Iterator[Item]:
+        for item in upstream:
+            began = clock()
+            clock.advance(4.0)
+            profiler.queue_blocked("queue", capacity=3, began=began, ended=clock())
+            clock.advance(1.0)
+            yield item
+
+    list(profiler.stage("stage", stage, items(clock, 2, 0.0)))
+    session = profiler.session()
+    assert of(session, "stage").busy_ms == 2000.0
+    assert session.queues[0].producer_wait.total_ms == 8000.0
+    assert session.threads[0].waited_ms == 8000.0
+    assert session.unaccounted_ms == 0.0
+
+
+def test_end_to_end_is_split(profiler: Profiler, clock: FakeClock) -> None:
+    def pair(upstream: Iterable[Item]) -> Iterator[Item]:
+        held: list[Item] = []
+        for item in upstream:
+            held.append(item)
+            if len(held) == 2:
+                clock.advance(4.0)
+                yield from held
+                held = []
+
+    profiler.start()
+    clock.advance(0.5)
+    for item in profiler.stage("pair", pair, profiler.source("source", items(clock, 4, 1.0))):
+        profiler.frame_done(item.index, item.captured_seconds)
+    session = profiler.session(fps=0.25)
+    assert session.frames == 4
+    assert session.wall_seconds == 12.5
+    assert session.fps == 4 / 12.5
+    assert session.first_frame_seconds == 6.5
+    assert session.end_to_end is not None
+    assert list(profiler.end_to_end_seconds) == [5.0, 4.0, 5.0, 4.0]
+    assert session.end_to_end.mean_compute_ms == 2000.0
+    assert session.end_to_end.mean_queue_ms == 0.0
+    assert session.end_to_end.mean_other_ms == 2500.0
+    assert session.interval is not None and session.interval.max_ms == 6000.0
+
+
+def test_deadline_counts_the_stalls_of_a_player(profiler: Profiler, clock: FakeClock) -> None:
+    for k, wait in enumerate((3.0, 1.0, 0.5, 1.5, 4.0, 1.0)):  # due, early, due, 3 s late, due again
+        clock.advance(wait)
+        profiler.frame_done(k, clock() - 0.5)
+    assert profiler.session(fps=1.0).deadline == Deadline(fps=1.0, interval_ms=1000.0, misses=1, late_ms=3000.0)
+    assert profiler.session().deadline is None
+    with pytest.raises(InputError, match="fps is above 0, got -1"):
+        profiler.session(fps=-1)
+
+
+def test_percentiles_are_numpys(profiler: Profiler, clock: FakeClock) -> None:
+    seconds = np.random.default_rng(1).gamma(2.0, 0.02, 1000).astype(np.float32)
+    for k, value in enumerate(seconds.tolist()):
+        profiler.add_duration("x", value, k)
+    got = of(profiler.session(), "x").self_ms
+    want = 1e3 * np.percentile(seconds.astype(np.float64), [50, 90, 95, 99, 100])
+    assert [got.p50_ms, got.p90_ms, got.p95_ms, got.p99_ms, got.max_ms] == pytest.approx(want.tolist(), rel=1e-12)
+    assert got.count == 1000
+    assert got.total_ms == pytest.approx(1e3 * math.fsum(seconds.tolist()), rel=1e-9)
+    assert got.mean_ms == pytest.approx(got.total_ms / 1000)
+
+
+def test_json_round_trip_is_exact(profiler: Profiler, clock: FakeClock) -> None:
+    stream = profiler.stage("stage", lambda up: iter(up), profiler.source("source", items(clock, 5, 0.1)))
+    for item in stream:
+        with profiler.span("write", item.index):
+            clock.advance(0.3)
+        profiler.queue_waited("q", capacity=2, began=1.0, ended=1.1, depth=1, queued=0.7, index=item.index)
+        profiler.frame_done(item.index, item.captured_seconds)
+        if item.index != 2:
+            profiler.frame_record(item.index, iou=0.1 * item.index, status="held", subset=7)
+    profiler.count("dropped", 2)
+    profiler.count("dropped")
+    profiler.note(options={"steps": 4, "sizes": (1, 2)}, machine="Ü", none=None)
+    session = profiler.session(fps=25)
+    assert session.counters == {"dropped": 3}
+    assert session.context == {"options": {"steps": 4, "sizes": [1, 2]}, "machine": "Ü", "none": None}
+    again = Session.from_json(session.to_json())
+    assert again == session
+    assert again.to_json() == session.to_json()
+    assert Session.from_json(Profiler(clock=clock).session().to_json()).end_to_end is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema": "tpc-stream profile 0"}'])
+def test_from_json_refuses_what_is_no_profile(text: str) -> None:
+    with pytest.raises(InputError, match="not a profile"):
+        Session.from_json(text)
+
+
+def test_frame_records_come_back_as_rows(profiler: Profiler) -> None:
+    profiler.frame_record(1, iou=0.5, status="fresh", subset=np.int64(3))
+    profiler.frame_record(3, iou=float("nan"), status="held", subset=2**40, late=1)
+    profiler.frame_record(1, late=0.5)
+    profiler.frame_record(4, late=2)
+    assert list(profiler.session().frame_rows()) == [
+        {"index": 1, "iou": 0.5, "status": "fresh", "subset": 3, "late": 0.5},
+        {"index": 3, "status": "held", "subset": 2**40, "late": 1.0},
+        {"index": 4, "late": 2.0},
+    ]
+
+
+def test_rows_carry_the_times_of_their_frame(profiler: Profiler, clock: FakeClock) -> None:
+    for item in profiler.source("source", items(clock, 2, 0.5)):
+        for _ in range(3):
+            with profiler.span("write", item.index):
+                clock.advance(0.25)
+        profiler.frame_done(item.index, item.captured_seconds)
+    row = {"source_ms": 500.0, "write_ms": 750.0, "end_to_end_ms": 750.0}
+    assert list(profiler.session().frame_rows()) == [{"index": 0, **row}, {"index": 1, **row}]
+
+
+def test_frame_records_refuse_what_does_not_fit(profiler: Profiler) -> None:
+    profiler.frame_record(0, status="held", iou=0.5)
+    with pytest.raises(InputError, match="'status' held texts so far, got 3"):
+        profiler.frame_record(1, status=3)
+    with pytest.raises(InputError, match="'iou' held numbers so far, got 'bad'"):
+        profiler.frame_record(1, iou="bad")
+    with pytest.raises(InputError, match="got -1"):
+        profiler.frame_record(-1, iou=0.5)
+    with pytest.raises(InputError, match="got 5000000"):
+        profiler.frame_record(5_000_000, iou=0.5)
+    profiler.frame_record(1, end_to_end_ms=1.0)
+    with pytest.raises(InputError, match="named end_to_end_ms"):
+        profiler.session()
+
+
+def test_notes_must_be_json(profiler: Profiler) -> None:
+    profiler.note(options=object())
+    with pytest.raises(InputError, match="a note holds what JSON cannot"):
+        profiler.session()
+
+
+def test_trace_keeps_the_first_spans_and_counts_the_rest(clock: FakeClock) -> None:
+    profiler = Profiler(clock=clock, max_trace_spans=3)
+    for k in range(5):
+        with profiler.span("x", k):
+            clock.advance(0.5)
+    trace = profiler.session().trace
+    assert trace.frames == (0, 1, 2)
+    assert trace.began_us == (0.0, 0.5e6, 1e6)
+    assert trace.duration_us == (0.5e6,) * 3
+    assert trace.left_out == 2
+    assert of(profiler.session(), "x").self_ms.count == 5
+
+
+def test_nothing_recorded() -> None:
+    session = Profiler().session(fps=25)
+    assert (session.frames, session.wall_seconds, session.fps, session.stages) == (0, 0.0, 0.0, ())
+    assert session.deadline is not None and session.deadline.misses == 0
+    empty = Profiler(clock=FakeClock())
+    assert list(empty.stage("stage", iter, [])) == []
+    assert of(empty.session(), "stage").self_ms == Distribution()
+
+
+def test_a_dropped_stage_is_closed_at_once_and_close_reaches_upstream(profiler: Profiler, clock: FakeClock) -> None:
+    closed: list[str] = []
+
+    def stage(upstream: Iterable[Item]) -> Iterator[Item]:
+        try:
+            for item in upstream:
+                with profiler.span("open"):
+                    yield item
+        finally:
+            closed.append("stage")
+
+    def source() -> Iterator[Item]:
+        try:
+            yield from items(clock, 9, 1.0)
+        finally:
+            closed.append("source")
+
+    gc.disable()
+    try:
+        stream = profiler.stage("stage", stage, profiler.source("source", source()))
+        next(stream)
+        del stream
+        assert closed == ["stage", "source"]
+    finally:
+        gc.enable()
+    stream = profiler.stage("stage", stage, kept := profiler.source("source", source()))
+    next(stream)
+    stream.close()
+    stream.close()
+    assert closed == ["stage", "source"] * 2
+    assert next(kept, None) is None
+
+
+def test_frame_index() -> None:
+    assert frame_index(Item(3)) == 3
+    assert frame_index(Carrier(Item(4))) == 4
+    assert [frame_index(x) for x in (7, "text", (1, 2), [3], object())] == [NO_FRAME] * 5
+
+
+def test_one_name_from_many_threads_loses_nothing() -> None:
+    profiler = Profiler()
+
+    def record() -> None:
+        for k in range(500):
+            with profiler.span("x", k):
+                pass
+            profiler.count("n")
+
+    threads = [threading.Thread(target=record, name=f"t{k}") for k in range(4)]
+    with time_limit(30):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    session = profiler.session()
+    assert of(session, "x").self_ms.count == 2000
+    assert session.counters == {"n": 2000}
+    assert len(session.threads) == 4
+
+
+def test_memory_of_ten_minutes_is_bounded() -> None:
+    """15,000 frames (10 minutes at 25 frames/s), 10 stages, 6 spans, 2 queues, 8 columns: under 5 MB."""
+    frames = 15_000 // 10  # a tenth of it, so that the test takes no seconds; what grows is linear
+    tracemalloc.start()
+    try:
+        profiler = Profiler(max_trace_spans=2000)
+        stream: Iterable[Item] = profiler.source("source", map(Item, range(frames)))
+        for k in range(9):
+            stream = profiler.stage(f"stage {k}", iter, stream)
+        for item in stream:
+            for k in range(6):
+                with profiler.span(f"span {k}", item.index):
+                    pass
+            for name in ("a", "b"):
+                profiler.queue_blocked(name, capacity=2, began=0.0, ended=0.0)
+                profiler.queue_waited(name, capacity=2, began=0, ended=0, depth=1, queued=0, index=item.index)
+            profiler.frame_record(
+                item.index, status="fresh", why="", iou=0.5, scale=1.0, angle=0.1, x=1.0, y=2.0, subset=3
+            )
+            profiler.frame_done(item.index, 0.0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 5e6 / 10

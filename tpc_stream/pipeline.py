@@ -1,0 +1,200 @@
+"""The order of the stages, and nothing else: source, fit, pose, calibrate, window, denoise, decode.
+
+    reading and pose      one thread   PyAV and MediaPipe
+    calibration           one thread   the subset search
+    denoise and decode    one thread   the engines
+    sink                  the caller's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tpc_stream.backends import open_backend
+from tpc_stream.bundle import open_bundle
+from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
+from tpc_stream.decode import decode
+from tpc_stream.denoise import denoise
+from tpc_stream.engine import Engine
+from tpc_stream.errors import InputError
+from tpc_stream.fit import fit_frames
+from tpc_stream.frame import AnimatedFrame, CalibratedFrame, Frame, Portrait, PosedFrame
+from tpc_stream.manifest import Role
+from tpc_stream.options import AnimateOptions
+from tpc_stream.plan import make_plan
+from tpc_stream.portrait import prepare_portrait
+from tpc_stream.pose import estimate_poses
+from tpc_stream.prefetch import Prefetch, prefetch
+from tpc_stream.procrustes import SearchConfig, warm_up
+from tpc_stream.profile import Profiler
+from tpc_stream.source import SourceReport, read_frames, read_picture
+
+_QUEUED_FRAMES = 4  # enough to even out the stages' pace; more would only add delay and memory
+
+T = TypeVar("T")
+PoseStage = Callable[[Iterable[Frame]], Iterator[PosedFrame]]
+
+
+class Animator:
+    """A bundle with its engines open. Set a reference once, then animate as many motions as you like.
+
+    Args:
+        options: every choice of a run.
+        profiler: records per frame and stage; None: one of its own, in `.profiler`.
+        pose_stage: finds the person in each frame; None: MediaPipe. Give another to use an estimator of your own.
+    """
+
+    def __init__(
+        self,
+        options: AnimateOptions | None = None,
+        *,
+        profiler: Profiler | None = None,
+        pose_stage: PoseStage | None = None,
+    ) -> None:
+        self.options = options or AnimateOptions()
+        self.profiler = profiler or Profiler()
+        self.bundle = open_bundle(self.options.bundle)
+        self.plan = make_plan(self.bundle, self.options)
+        self.portrait: Portrait | None = None
+        self.source_report = SourceReport()
+        self.calibration_report = CalibrationReport()
+        self._pose_stage = pose_stage or estimate_poses
+        self._opened = ExitStack()
+        backend = open_backend(self.options.backend, threads=self.options.threads)
+        self._engines: dict[Role, Engine] = {}
+        with ExitStack() as opening:
+            for role, graph in self.bundle.manifest.graphs.items():
+                self._engines[role] = backend.open(graph)
+                opening.callback(self._engines[role].close)
+            self._opened = opening.pop_all()
+        self.backend_description = backend.describe()
+
+    def set_reference(
+        self, reference: str | Path | NDArray[np.uint8], *, mask: NDArray[np.uint8] | None = None
+    ) -> Portrait:
+        """Prepares the picture of the person: keypoints, mask, the analysis canvas.
+
+        Args:
+            reference: a file, or HWC RGB uint8, or HWC RGBA uint8 whose alpha is the mask.
+            mask: HW uint8, [0, 255], of the picture's size: coverage of the person; None: `options.reference_mask`,
+                else the picture's alpha, else estimated.
+
+        Raises:
+            PortraitError: nobody to be found. SourceError: the file cannot be read as a picture.
+        """
+        alpha: NDArray[np.uint8] | None = None
+        if isinstance(reference, str | Path):
+            name = str(reference)
+            image, alpha = read_picture(reference)
+        elif reference.ndim == 3 and reference.shape[2] in (3, 4) and reference.dtype == np.uint8:
+            name = "the reference"
+            image = np.ascontiguousarray(reference[..., :3])
+            alpha = np.ascontiguousarray(reference[..., 3]) if reference.shape[2] == 4 else None
+        else:
+            raise InputError(f"a reference is HWC RGB or RGBA uint8, got {reference.shape = } {reference.dtype = }")
+        if mask is None and self.options.reference_mask is not None:
+            mask = read_picture(self.options.reference_mask)[0].max(axis=2)
+        width, height = self.plan.canvas
+        with self.profiler.span("reference"):
+            self.portrait = prepare_portrait(
+                image, alpha=alpha, mask=mask, width=width, height=height, fit_mode=self.options.fit, name=name
+            )
+        return self.portrait
+
+    def animate(self, motion: str | Path | Iterable[Frame]) -> Iterator[AnimatedFrame]:
+        """Yields one animated frame for every frame of the motion, in order.
+
+        Args:
+            motion: a file, URL, folder of pictures or camera (see `read_frames`), or frames of your own.
+        """
+        if self.portrait is None:
+            raise InputError("there is no reference yet: call set_reference() before animate()")
+        return self._animate(motion, self.portrait)
+
+    def _animate(self, motion: str | Path | Iterable[Frame], portrait: Portrait) -> Iterator[AnimatedFrame]:
+        profiler = self.profiler
+        with ExitStack() as queues:
+
+            def queue(items: Iterable[T], name: str) -> Prefetch[T]:
+                made = prefetch(items, depth=_QUEUED_FRAMES, name=name, profiler=profiler)
+                queues.callback(made.close)
+                return made
+
+            posed = queue(self._posed(motion), "posed")
+            calibrated = queue(self._calibrated(posed, portrait), "calibrated")
+            yield from queue(self._decoded(calibrated, portrait), "animated")
+
+    def _posed(self, motion: str | Path | Iterable[Frame]) -> Iterator[PosedFrame]:
+        options, profiler = self.options, self.profiler
+        frames: Iterable[Frame]
+        if isinstance(motion, str | Path):
+            frames = read_frames(
+                motion,
+                start_seconds=options.start_seconds,
+                end_seconds=options.end_seconds,
+                max_frames=options.max_frames,
+                report=self.source_report,
+            )
+        else:
+            frames = motion
+        width, height = self.plan.canvas
+        read = profiler.source("source", frames)
+        fitted = profiler.stage("fit", partial(fit_frames, width=width, height=height, mode=options.fit), read)
+        return profiler.stage("pose", self._pose_stage, fitted)
+
+    def _calibrated(self, posed: Iterable[PosedFrame], portrait: Portrait) -> Iterator[CalibratedFrame]:
+        warm_up()
+        config = CalibrationConfig(
+            hold_seconds=self.options.hold_seconds, search=SearchConfig(visibility=self.options.min_visibility)
+        )
+        stage = partial(calibrate, portrait=portrait, config=config, report=self.calibration_report)
+        return self.profiler.stage("calibrate", stage, posed)
+
+    def _decoded(self, calibrated: Iterable[CalibratedFrame], portrait: Portrait) -> Iterator[AnimatedFrame]:
+        profiler = self.profiler
+        shared = {"bundle": self.bundle, "engines": self._engines, "portrait": portrait}
+        denoising = partial(denoise, **shared, config=self.plan.denoise, span=profiler.span)  # type: ignore[arg-type]
+        denoised = profiler.stage("denoise", denoising, calibrated)
+        width, height = self.plan.output
+        decoding = partial(decode, **shared, width=width, height=height)  # type: ignore[arg-type]
+        return profiler.stage("decode", decoding, denoised)
+
+    def close(self) -> None:
+        """Closes the engines."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def animate(
+    reference: str | Path | NDArray[np.uint8],
+    motion: str | Path | Iterable[Frame],
+    *,
+    options: AnimateOptions | None = None,
+) -> Iterator[AnimatedFrame]:
+    """The person of the reference makes the motion: yields frames, HWC RGB uint8, as they are ready.
+
+    Example:
+        for frame in tpc_stream.animate("person.png", "dance.mp4"):
+            show(frame.image)
+
+    Raises:
+        TpcStreamError: one of `tpc_stream.errors`, at the first frame, with what is wrong and what to do.
+    """
+    with Animator(options) as animator:
+        animator.set_reference(reference)
+        yield from animator.animate(motion)

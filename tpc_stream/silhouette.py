@@ -1,0 +1,71 @@
+"""Silhouettes: several of one person become one, and one becomes tidy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tpc_stream.errors import InputError
+
+PERSON_LEVEL = 0.4
+"""[0, 1]: where the joint silhouette counts as the person. Of several estimates some miss a limb and few invent one, so
+it lies below one half: with 0.5 the turned sample's limbs break off (IoU 0.83 instead of 0.85 with the authors' mask;
+an edge-aware filter or GrabCut on top lowered it to 0.75-0.84)."""
+SOFT_EDGE = 0.2
+"""[0, 1]: over how much of the joint silhouette's range the edge goes from 0 to 255."""
+LARGEST_HOLE = 0.003
+"""Of the person's area: smaller holes are the estimator's, larger ones are true, such as between arm and waist."""
+
+
+def join_silhouettes(silhouettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """One silhouette (HW uint8, [0, 255]) from several estimates of it; tidy, its edge soft.
+
+    The root mean square gives more say to the estimates that saw a part than to those that missed it.
+    Errors: InputError for an empty sequence.
+    """
+    if not silhouettes:
+        raise InputError("at least one silhouette is needed to join, got none")
+    power = np.zeros(silhouettes[0].shape, np.float32)
+    for silhouette in silhouettes:
+        power += np.square(silhouette.astype(np.float32) / 255.0)
+    joint = np.sqrt(power / len(silhouettes))
+    soft = np.clip((joint - PERSON_LEVEL) / SOFT_EDGE + 0.5, 0.0, 1.0)
+    return tidy_silhouette(np.rint(soft * 255.0).astype(np.uint8))
+
+
+def tidy_silhouette(silhouette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest connected part of `silhouette` (HW uint8), without holes below `LARGEST_HOLE` of its area.
+
+    An empty silhouette comes back empty.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((silhouette >= 128).astype(np.uint8), connectivity=8)
+    if count == 1:
+        return np.zeros_like(silhouette)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    largest = 1 + int(np.argmax(areas[1:]))
+    person = (labels == largest).astype(np.uint8)
+    # the soft edge lies outside the core: keep what touches it, drop what belongs to other parts
+    near = cv2.dilate(person, np.ones((3, 3), np.uint8), iterations=3) > 0
+    kept = np.where(near & ((labels == largest) | (labels == 0)), silhouette, 0).astype(np.uint8)
+    count, holes, stats, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
+    for hole in range(1, count):
+        left, top, width, height, area = stats[hole]
+        at_border = left == 0 or top == 0 or left + width == person.shape[1] or top + height == person.shape[0]
+        if not at_border and area <= LARGEST_HOLE * areas[largest]:
+            kept[holes == hole] = 255
+    return kept
+
+
+def overlap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """The shared area of two silhouettes over the smaller one's area, [0, 1]; 0 where one is empty."""
+    a, b = one >= 128, other >= 128
+    smaller = min(int(a.sum()), int(b.sum()))
+    return int((a & b).sum()) / smaller if smaller else 0.0
+
+
+def area_pixels(silhouette: NDArray[np.uint8]) -> int:
+    """How many pixels belong to the person."""
+    return int((silhouette >= 128).sum())
