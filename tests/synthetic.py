@@ -53,9 +53,7 @@ def frame(index: int, *, rate: int = 25, width: int = 64, height: int = 64) -> F
 
 
 def posed(count: int, *, lost: tuple[int, ...] = (), first: int = 0) -> list[PosedFrame]:
-    return [
-        PosedFrame(frame(k), None if k in lost else body(move=walk(k))) for k in range(first, first + count)
-    ]
+    return [PosedFrame(frame(k), None if k in lost else body(move=walk(k))) for k in range(first, first + count)]
 
 
 def walk(index: int) -> Similarity:

@@ -16,13 +16,13 @@ from tpc_stream.frame import AnimatedFrame
 from tpc_stream.plate import background_plate, composite
 
 
-def run(folder: Path, latents: np.ndarray, *, size: int = 32, shown: bool = True, mattes: bool = True) -> list[AnimatedFrame]:  # noqa: E501
+def run(
+    folder: Path, latents: np.ndarray, *, size: int = 32, shown: bool = True, mattes: bool = True
+) -> list[AnimatedFrame]:  # noqa: E501
     bundle = open_bundle(make_tiny_bundle(folder, mattes=mattes))
     backend = open_backend("onnxrt", threads=1)
     engines = {role: backend.open(graph) for role, graph in bundle.manifest.graphs.items()}
-    items = [
-        DenoisedFrame(frame, latents, shown, ends_batch=k == 2) for k, frame in enumerate(calibrated(3))
-    ]
+    items = [DenoisedFrame(frame, latents, shown, ends_batch=k == 2) for k, frame in enumerate(calibrated(3))]
     return list(decode(items, bundle=bundle, engines=engines, portrait=portrait(), width=size, height=size))
 
 

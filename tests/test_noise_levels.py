@@ -85,7 +85,11 @@ def test_every_prediction_tells_the_same_sample_and_noise(prediction: str) -> No
     alpha, sigma = f32(0.8), f32(0.6)
     output = {"sample": x, "epsilon": n, "v_prediction": alpha * n - sigma * x}[prediction]
     sample, noise = sample_and_noise(
-        output, alpha * x + sigma * n, alpha=alpha, sigma=sigma, prediction=prediction  # type: ignore[arg-type]
+        output,
+        alpha * x + sigma * n,
+        alpha=alpha,
+        sigma=sigma,
+        prediction=prediction,  # type: ignore[arg-type]
     )
     np.testing.assert_allclose(sample, x, atol=1e-6)
     np.testing.assert_allclose(noise, n, atol=1e-6)
@@ -114,11 +118,11 @@ def test_impossible_steps_are_refused(steps: int, message: str) -> None:
 
 
 def test_noise_is_a_function_of_seed_and_frame_alone() -> None:
-    whole = frame_noise(range(0, 12), seed=7, shape=(2, 3, 3), period=0)
+    whole = frame_noise(range(12), seed=7, shape=(2, 3, 3), period=0)
     pieces = [frame_noise(range(a, b), seed=7, shape=(2, 3, 3), period=0) for a, b in ((0, 5), (5, 6), (6, 12))]
     np.testing.assert_array_equal(whole, np.concatenate(pieces))
     assert len({array.tobytes() for array in whole}) == 12
-    assert not np.array_equal(whole, frame_noise(range(0, 12), seed=8, shape=(2, 3, 3), period=0))
+    assert not np.array_equal(whole, frame_noise(range(12), seed=8, shape=(2, 3, 3), period=0))
     assert abs(frame_noise(range(400), seed=0, shape=(4, 8, 8), period=0).std() - 1) < 0.01
 
 

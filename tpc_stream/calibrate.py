@@ -10,8 +10,8 @@ from fractions import Fraction
 
 from tpc_stream.errors import InputError
 from tpc_stream.frame import IDENTITY, Body, CalibratedFrame, Calibration, Portrait, PosedFrame, Similarity
-from tpc_stream.procrustes import SearchConfig, common_points, mask_iou, search
-from tpc_stream.warp import Warper
+from tpc_stream.procrustes import SearchConfig, Searcher, common_points
+from tpc_stream.silhouettes import TargetSilhouette
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ def calibrate(
     """
     config = config or CalibrationConfig()
     report = report if report is not None else CalibrationReport()
-    warper = Warper.of(portrait.mask, (0,))
+    searcher = Searcher(portrait.body.keypoints, portrait.body.visibility, portrait.mask, config=config.search)
     good: tuple[Fraction, Similarity] | None = None
     for item in posed:
-        answer = _search(item.body, portrait, config)
+        answer = _search(searcher, item.body, config.minimum_iou)
         pts = item.frame.pts_seconds
         if isinstance(answer, Calibration):
             calibration, good = answer, (pts, answer.transform)
@@ -76,39 +76,40 @@ def calibrate(
             report.reasons[kind] += 1
             held = good is not None and pts - good[0] <= config.hold_seconds
             transform = good[1] if good is not None and held else IDENTITY
-            iou = _iou(warper, transform, item.body, config.search.mask_threshold)
+            iou = _iou(searcher, transform, item.body)
             status = "held" if held else "uncalibrated"
             calibration = Calibration(transform, 0, iou, status, f"{kind}: {detail}" if detail else kind)
         report.frames[calibration.status] += 1
         yield CalibratedFrame(item.frame, item.body, calibration)
 
 
-def _search(body: Body | None, portrait: Portrait, config: CalibrationConfig) -> Calibration | tuple[str, str]:
+def _search(searcher: Searcher, body: Body | None, minimum_iou: float) -> Calibration | tuple[str, str]:
     """The frame's own calibration, or the kind of reason why there is none and its detail."""
     if body is None:
         return "no person found", ""
-    if body.silhouette.size == 0 or body.silhouette.max() < config.search.mask_threshold:
+    if _is_empty(body, searcher.config):
         return "the person's silhouette is empty", ""
-    own = portrait.body
+    found = searcher.search(body.keypoints, body.visibility, body.silhouette)
+    if found is not None:
+        if found.iou > minimum_iou:
+            return Calibration(found.transform, found.subset, found.iou)
+        return "the silhouettes do not overlap", f"the best IoU is {found.iou:.3f}"
+    config = searcher.config
     common = common_points(
-        own.keypoints, own.visibility, body.keypoints, body.visibility, threshold=config.search.visibility
+        searcher.keypoints, searcher.visibility, body.keypoints, body.visibility, threshold=config.visibility
     )
     if len(common) < 2:
         return "fewer than two keypoints visible in both pictures", f"{len(common)}"
-    found = search(
-        own.keypoints, own.visibility, portrait.mask, body.keypoints, body.visibility, body.silhouette,
-        config=config.search,
-    )  # fmt: skip
-    if found is None:
-        limits = f"{config.search.minimum_scale:g} to {config.search.maximum_scale:g}"
-        return "no usable transform", f"the {len(common)} common keypoints coincide or give no scale in {limits}"
-    if not found.iou > config.minimum_iou:
-        return "the silhouettes do not overlap", f"the best IoU is {found.iou:.3f}"
-    return Calibration(found.transform, found.subset, found.iou)
+    scales = f"{config.minimum_scale:g} to {config.maximum_scale:g}"
+    return "no usable transform", f"the {len(common)} common keypoints coincide or give no scale of {scales}"
 
 
-def _iou(warper: Warper, transform: Similarity, body: Body | None, threshold: int) -> float:
-    if body is None or body.silhouette.size == 0 or body.silhouette.max() < threshold:
+def _iou(searcher: Searcher, transform: Similarity, body: Body | None) -> float:
+    if body is None or _is_empty(body, searcher.config):
         return math.nan
-    height, width = body.silhouette.shape
-    return mask_iou(warper.warp(transform, width=width, height=height), body.silhouette, threshold=threshold)
+    target = TargetSilhouette.of(body.silhouette, threshold=searcher.config.mask_threshold)
+    return target.iou(searcher.silhouette, transform)
+
+
+def _is_empty(body: Body, config: SearchConfig) -> bool:
+    return body.silhouette.size == 0 or int(body.silhouette.max()) < config.mask_threshold

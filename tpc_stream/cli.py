@@ -111,7 +111,9 @@ def animate(
     ] = True,
     group_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Frames sharing a calibrated feature (m); 1: none. Default 4.", rich_help_panel="Calibration"),
+        typer.Option(
+            min=1, help="Frames sharing a calibrated feature (m); 1: none. Default 4.", rich_help_panel="Calibration"
+        ),
     ] = None,
     groups: Annotated[
         int | None, typer.Option(min=1, help="Groups in a window (M) instead.", rich_help_panel="Calibration")
@@ -121,7 +123,9 @@ def animate(
     ] = 0.5,
     min_visibility: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Keypoints below it are left out of the search.", rich_help_panel="Calibration"),
+        typer.Option(
+            min=0, max=1, help="Keypoints below it are left out of the search.", rich_help_panel="Calibration"
+        ),
     ] = 0.5,
     window: Annotated[
         int | None, typer.Option(min=1, help="Frames denoised together (L).", rich_help_panel="Window")
@@ -143,14 +147,14 @@ def animate(
     ] = None,
     side_by_side: Annotated[
         bool,
-        typer.Option("--side-by-side", help="Reference, driving, calibrated and output in one.", rich_help_panel="Picture"),
+        typer.Option(
+            "--side-by-side", help="Reference, driving, calibrated and output in one.", rich_help_panel="Picture"
+        ),
     ] = False,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "av1", "ffv1"], typer.Option(help="Video codec.", rich_help_panel="File")
     ] = "h264",
-    crf: Annotated[
-        int | None, typer.Option(min=0, help="Quality; lower is better.", rich_help_panel="File")
-    ] = None,
+    crf: Annotated[int | None, typer.Option(min=0, help="Quality; lower is better.", rich_help_panel="File")] = None,
     faststart: Annotated[
         bool, typer.Option("--faststart", help="Put an MP4's index at the front.", rich_help_panel="File")
     ] = False,
@@ -266,10 +270,16 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def main() -> None:
-    """The entry point: bad input is one line and exit code 2; with -v a traceback as well."""
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: bad input is one line and exit code 2; with -v a traceback as well.
+
+    Args:
+        arguments: what follows the program's name; None: the command line's own.
+    """
+    global _verbose
+    _verbose = False
     try:
-        app()
+        app(arguments)
     except TpcStreamError as error:
         if _verbose:
             _console().print_exception()

@@ -128,7 +128,8 @@ def _open(url: str, options: SourceOptions, *, device: str | None, live: bool) -
     if not is_url(url):
         # Without the protocol's name a colon in a file's name would be taken for one.
         return av.open(f"file:{url}", "r")
-    asked = {"fflags": "nobuffer", "flags": "low_delay"} if live else {}
+    # Not "nobuffer": it throws away the pictures that were read to find out what the stream is.
+    asked = {"flags": "low_delay"} if live else {}
     if url.startswith("rtsp"):
         asked["rtsp_transport"] = "tcp"  # lost datagrams would be broken pictures
     return av.open(url, "r", options=asked, timeout=(options.open_timeout_seconds, options.read_timeout_seconds))

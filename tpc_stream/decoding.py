@@ -18,8 +18,8 @@ from tpc_stream.source_info import SourceRange, SourceReport
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second where a source states neither times nor a rate (FFmpeg's own default for raw streams)."""
-SEEK_BACK_SECONDS = (0, 1, 4, 16, 10**9)
-"""How far before the wanted time a seek aims, one try after the other; the last means the first frame."""
+SEEK_BACK_SECONDS = (0, 1, 4, 16)
+"""How far before the wanted time a seek aims, one try after the other."""
 MAX_SLACK_SECONDS = Fraction(1, 2000)
 """How far a time may lie before a range's bound and still count as on it: half of Matroska's tick."""
 
@@ -82,7 +82,7 @@ def decode_range(media: Media, wanted: SourceRange, report: SourceReport) -> Ite
         missing = missing_frames(media, wanted, count=count, shown_until=last.seconds - origin + shown)
         report.frames_missing += missing
         if missing:
-            report.warn(f"{media.url} ends after {count} frames, {missing} fewer than it promises: it is damaged")
+            report.warn(f"{media.url} gave {count} frames, {missing} fewer than it promises: it is damaged or cut off")
 
 
 def _timed(media: Media, report: SourceReport, tally: _Tally) -> Generator[TimedFrame, None, None]:
@@ -145,22 +145,28 @@ def _packets(media: Media, report: SourceReport) -> Iterator[av.Packet[VideoStre
 def _from_keyframe_before(
     media: Media, target: Fraction, origin: Fraction, report: SourceReport, tally: _Tally
 ) -> Iterator[TimedFrame]:
-    """Frames from a keyframe at or before the target on; from the first frame if no seek lands there."""
+    """Frames from a keyframe at or before the target on; from the very first if no seek lands there."""
     base = media.stream.time_base or Fraction(1, av.time_base)
     counted = report.corrupt_packets, report.repaired_times
     for back in SEEK_BACK_SECONDS:
-        goal = max(origin, target - back)
-        media.container.seek(int(goal // base), stream=media.stream)
+        if target - back < origin:
+            break
+        try:
+            media.container.seek(int((target - back) // base), stream=media.stream)
+        except av.FFmpegError:  # a pipe, or a server that only sends from the start
+            break
         media.decoder.flush_buffers()
-        report.corrupt_packets, report.repaired_times = counted
         frames = _timed(media, report, tally)
         first = next(frames, None)
         # An index by decoding time, or an open group of pictures, may land behind the target.
-        if first is not None and first.stated and (first.seconds <= target or goal == origin):
-            return chain((first,), frames)
-        if goal == origin:
-            break
-    return iter(())
+        if first is not None and first.stated and first.seconds <= target:
+            yield first
+            yield from frames
+            return
+        frames.close()
+        report.corrupt_packets, report.repaired_times = counted
+    with open_media(media.url, media.options) as afresh:
+        yield from _timed(afresh, report, tally)
 
 
 def _with_tail(
@@ -182,5 +188,6 @@ def _with_tail(
             if item.seconds > last.seconds:
                 recovered += 1
                 yield item
-    for _ in range(tally.pending - recovered):
+    # Some packets never show a picture (VP8's hidden frames), so only errors seen on the way count.
+    for _ in range(min(tally.pending - recovered, scratch.corrupt_packets)):
         _count_corrupt(media, report)

@@ -88,9 +88,7 @@ def denoise(
 class _Loop:
     """What stays the same from window to window, and the few features that the next window needs again."""
 
-    def __init__(
-        self, bundle: Bundle, engines: Engines, portrait: Portrait, config: DenoiseConfig, span: Span
-    ) -> None:
+    def __init__(self, bundle: Bundle, engines: Engines, portrait: Portrait, config: DenoiseConfig, span: Span) -> None:
         self._bundle, self._engines, self._config, self._span = bundle, engines, config, span
         self._levels = noise_levels(bundle.manifest.sampling, steps=config.steps)
         self._conditioner = Conditioner(bundle, engines, portrait, span=span)

@@ -47,9 +47,12 @@ def _bundle(path: str | Path) -> RenderableType:
     sampling = manifest.sampling
     facts.add_row(
         "sampling",
-        f"{sampling.scheduler}, predicts {sampling.prediction}, {sampling.steps} steps, guidance {sampling.guidance_scale:g}",
+        f"{sampling.scheduler}, predicts {sampling.prediction}, "
+        f"{sampling.steps} steps, guidance {sampling.guidance_scale:g}",
     )
-    facts.add_row("conditioning", f"{manifest.conditioning.kind}; schedules: {', '.join(manifest.conditioning.schedules)}")
+    facts.add_row(
+        "conditioning", f"{manifest.conditioning.kind}; schedules: {', '.join(manifest.conditioning.schedules)}"
+    )
     return Group(facts, _graphs(manifest))
 
 
@@ -85,7 +88,9 @@ def _media(path: str | Path) -> RenderableType:
     facts.add_row("variable rate", "perhaps" if info.variable_rate else "no")
     facts.add_row("frames", "not known" if info.frame_count_estimate is None else str(info.frame_count_estimate))
     facts.add_row("duration", "not known" if info.duration_seconds is None else f"{float(info.duration_seconds):.3f} s")
-    facts.add_row("turned by its metadata", f"{info.rotation_degrees} degrees" + (", mirrored" if info.mirrored else ""))
+    facts.add_row(
+        "turned by its metadata", f"{info.rotation_degrees} degrees" + (", mirrored" if info.mirrored else "")
+    )
     facts.add_row("sound tracks", str(info.audio_streams))
     facts.add_row("alpha", "yes" if info.has_alpha else "no")
     return facts

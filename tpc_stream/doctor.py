@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import platform
 import sys
@@ -14,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tpc_stream.system_libraries import SYSTEM_LIBRARIES, install_command, missing_packages
+
 PACKAGES = ("numpy", "av", "opencv-contrib-python", "mediapipe", "onnxruntime", "numba", "typer", "rich")
-SYSTEM_LIBRARIES = {"EGL": "libegl1", "GLESv2": "libgles2"}
-"""Libraries that MediaPipe loads, and the Debian package of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,9 @@ def examine(console: Console) -> bool:
         mark = "[green]ok[/]" if finding.good else ("[red]missing[/]" if finding.needed else "[yellow]none[/]")
         table.add_row(mark, finding.what, finding.detail + (f" -> {finding.mend}" if finding.mend else ""))
     console.print(table)
-    console.print("the default path works" if healthy else "the default path does not work: see the lines marked missing")
+    console.print(
+        "the default path works" if healthy else "the default path does not work: see the lines marked missing"
+    )
     return healthy
 
 
@@ -53,9 +54,9 @@ def findings() -> Iterator[Finding]:
     yield Finding("machine", True, f"{platform.platform()}, {platform.machine()}, {cores} cores")
     for name in PACKAGES:
         yield _package(name)
-    for library, package in SYSTEM_LIBRARIES.items():
-        found = ctypes.util.find_library(library)
-        yield Finding(f"lib{library}", found is not None, found or "not found", "" if found else f"apt install {package}")
+    missing = missing_packages()
+    libraries = ", ".join(SYSTEM_LIBRARIES)
+    yield Finding("system libraries", not missing, libraries, install_command(missing) if missing else "")
     yield from _pose()
     yield from _codecs()
     yield from _providers()

@@ -1,6 +1,6 @@
 """What can go wrong, as one tree.
 
-    TpcStreamError                 anything this package raises on purpose; the command line prints it in one line, exit code 2
+    TpcStreamError                 what this package raises on purpose; the command line: one line, exit code 2
     +-- InputError (ValueError)            an option or an array has a value that cannot be used
     +-- MediaError (OSError)               a file, URL or device cannot be read or written
     |   +-- SourceError                    ... on the way in

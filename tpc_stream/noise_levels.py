@@ -79,17 +79,19 @@ def _cumulative(spec: SamplingSpec) -> Floats:
         root = np.sqrt(cumulative)
         root = (root - root[-1]) * root[0] / (root[0] - root[-1])
         cumulative = root**2
-    return cumulative
+    return np.asarray(cumulative, dtype=np.float64)
 
 
 def _timesteps(spec: SamplingSpec, steps: int) -> NDArray[np.int64]:
     total = spec.num_train_timesteps
     if spec.timestep_spacing == "leading":
-        timesteps = np.arange(steps)[::-1] * (total // steps) + spec.steps_offset
+        timesteps = np.arange(steps, dtype=np.float64)[::-1] * (total // steps) + spec.steps_offset
     elif spec.timestep_spacing == "trailing":
         timesteps = np.round(np.arange(total, 0, -total / steps)) - 1
     else:
         timesteps = np.round(np.linspace(0, total - 1, steps))[::-1]
     if timesteps.max() >= total:
-        raise InputError(f"{steps} steps with offset {spec.steps_offset} ask for timestep {timesteps.max():.0f} of {total}")
+        raise InputError(
+            f"{steps} steps with offset {spec.steps_offset} go to timestep {timesteps.max():.0f}, past {total - 1}"
+        )
     return timesteps.astype(np.int64)

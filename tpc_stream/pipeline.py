@@ -1,9 +1,9 @@
 """The order of the stages, and nothing else: source, fit, pose, calibrate, window, denoise, decode.
 
-    reading and pose      one thread   PyAV and MediaPipe
-    calibration           one thread   the subset search
-    denoise and decode    one thread   the engines
-    sink                  the caller's
+reading and pose      one thread   PyAV and MediaPipe
+calibration           one thread   the subset search
+denoise and decode    one thread   the engines
+sink                  the caller's
 """
 
 from __future__ import annotations

@@ -60,14 +60,16 @@ class Plan:
         delay = self.delay_seconds(rate)
         source = "unknown length" if frames is None else f"{frames} frames"
         return [
-            f"bundle {self.bundle_name}: {self.model[0]}x{self.model[1]}, analysed at {self.canvas[0]}x{self.canvas[1]}, "
+            f"bundle {self.bundle_name}: {self.model[0]}x{self.model[1]}, "
+            f"analysed at {self.canvas[0]}x{self.canvas[1]}, "
             f"output {self.output[0]}x{self.output[1]}; driving video: {source}"
             + (f" at {float(rate):.3f} fps" if rate else ""),
             f"windows of {d.window} frames, overlap {d.overlap}"
             + (f", structural delay {delay:.2f} s" if delay is not None else "")
             + f"; {d.steps} step{'s' if d.steps > 1 else ''}, guidance {d.guidance_scale:g}: "
             f"{self.passes_per_frame:.2f} denoiser passes a frame",
-            f"calibration on, groups of {d.group_size}: {self.encodes_per_frame:.2f} calibrated pictures encoded a frame"
+            f"calibration on, groups of {d.group_size}: "
+            f"{self.encodes_per_frame:.2f} calibrated pictures encoded a frame"
             if d.tpc
             else "calibration off (--no-tpc): the reference alone",
         ]

@@ -144,7 +144,7 @@ def _given_mask(
     for kind, plane in planes.items():
         if plane is not None:
             if area_pixels(plane) == 0:
-                raise PortraitError(f"{name}: its {kind} shows nothing, all is below 128; give another --reference-mask")
+                raise PortraitError(f"{name}: its {kind} shows nobody, all is below 128; give another one")
             return plane
     return None
 
@@ -152,7 +152,8 @@ def _given_mask(
 def _screened(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture where the mask shows it, plain grey elsewhere."""
     cover = mask[..., None].astype(np.float32) / 255.0
-    return np.rint(image * cover + _GREY * (1.0 - cover)).astype(np.uint8)
+    screened: NDArray[np.uint8] = np.rint(image * cover + _GREY * (1.0 - cover)).astype(np.uint8)
+    return screened
 
 
 def _limited(image: NDArray[np.uint8], *, longest_side_pixels: int) -> NDArray[np.uint8]:

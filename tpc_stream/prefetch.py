@@ -89,20 +89,24 @@ class _Channel(Generic[T]):
             # Waiting without end is safe: run() sets finished whatever happens to upstream.
             while not (self.items or self.finished or self.stopped):
                 self.changed.wait()
-            if self.stopped:
-                raise StopIteration
-            if not self.items:
-                self.stopped = True
+            if self.items:
+                item, queued = self.items.popleft()
+                self.changed.notify_all()
+                error = None
+                over = False
+            else:
                 error, self.error = self.error or self.close_error, None
                 self.close_error = None
-                if error is None:
-                    raise StopIteration
-                try:
-                    raise error
-                finally:
-                    error = None  # a traceback that holds its own error is a cycle
-            item, queued = self.items.popleft()
-            self.changed.notify_all()
+                self.stopped = over = True
+        if over:
+            if self.profiler is not None:
+                self.profiler.waited(f"{self.name} (empty)", began, self.clock())
+            if error is None:
+                raise StopIteration
+            try:
+                raise error
+            finally:
+                error = None  # a traceback that holds its own error is a cycle
         if self.profiler is not None:
             self.profiler.queue_waited(
                 self.name,

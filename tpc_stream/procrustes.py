@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from tpc_stream import subset_search as loops
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
-from tpc_stream.warp import Warper, rescaled, screened, warp
+from tpc_stream.silhouettes import ReferenceSilhouette, TargetSilhouette, mask_iou
+from tpc_stream.warp import rescaled, screened, warp
 
 __all__ = [
-    "SearchConfig", "SearchResult", "common_points", "fit", "mask_iou", "rescaled", "screened", "search", "warm_up",
-    "warp",
+    "Round", "SearchConfig", "SearchResult", "Searcher", "common_points", "fit", "mask_iou", "rescaled", "screened",
+    "search", "warm_up", "warp",
 ]  # fmt: skip
 
+MOST_SAMPLES = 2048
 FAR_PIXELS = 1e6
 """A keypoint further than this from the picture's corner is no keypoint."""
 
@@ -29,13 +31,13 @@ class Round:
     subsets: int | None
     """The best so many of the round before; None for all there are, up to 131,054."""
     samples: int
-    """Points of the reference's silhouette: a multiple of 4, up to 4096."""
+    """Points of the reference's silhouette: a multiple of 4, up to 2048."""
     cells: int
     """Cells along the longer side of the target's silhouette; no cell is smaller than a pixel."""
 
     def __post_init__(self) -> None:
-        if not 4 <= self.samples <= loops.MOST_SAMPLES or self.samples % 4:
-            raise InputError(f"samples are a multiple of 4 from 4 to {loops.MOST_SAMPLES}, got {self.samples = }")
+        if not 4 <= self.samples <= MOST_SAMPLES or self.samples % 4:
+            raise InputError(f"samples are a multiple of 4 from 4 to {MOST_SAMPLES}, got {self.samples = }")
         if self.cells < 1 or (self.subsets is not None and self.subsets < 1):
             raise InputError(f"a round has at least one subset and one cell, got {self}")
 
@@ -50,8 +52,8 @@ class SearchConfig:
     maximum_scale: float = 8.0
     mask_threshold: int = 128
     """A pixel belongs to a silhouette from this coverage on, [1, 255]: half of it."""
-    rounds: tuple[Round, ...] = (Round(None, 32, 64), Round(1536, 256, 256), Round(64, 2048, 512))
-    """Ever fewer subsets, ever finer; the first round scores them all."""
+    rounds: tuple[Round, ...] = (Round(None, 32, 64), Round(1536, 256, 256), Round(64, 2048, 256))
+    """Ever fewer subsets, estimated ever better; the first round scores them all."""
     exact_subsets: int = 4
     """Best subsets of the last round whose silhouette is really warped."""
 
@@ -60,8 +62,8 @@ class SearchConfig:
             raise InputError(f"scales are 0 < minimum <= maximum, got {self.minimum_scale = } {self.maximum_scale = }")
         if not 1 <= self.mask_threshold <= 255:
             raise InputError(f"mask_threshold is 1 to 255, got {self.mask_threshold = }")
-        if not self.rounds or self.rounds[0].subsets is not None or any(r.subsets is None for r in self.rounds[1:]):
-            raise InputError(f"the first round scores all subsets (None), and no other round does, got {self.rounds = }")
+        if [r.subsets is None for r in self.rounds] != [True] + [False] * (len(self.rounds) - 1):
+            raise InputError(f"the first round scores all subsets (None), and no other does, got {self.rounds}")
         if self.exact_subsets < 1:
             raise InputError(f"at least one subset is measured, got {self.exact_subsets = }")
 
@@ -83,24 +85,22 @@ def fit(x: NDArray[np.floating], y: NDArray[np.floating]) -> Similarity:
     """The similarity transform y = s R x + t with the least squared error, in closed form: a complex regression.
 
     `x`, `y` [n, 2] with n >= 2, pixels. Never a reflection. Raises InputError where the points show no transform: fewer
-    than two, not finite, coincident (spread under 1/1000 pixel), or a best scale of 0.
+    than two, not finite, coincident (spread of 1/1000 pixel or less), or a best scale of 0.
     """
     if x.ndim != 2 or x.shape[1] != 2 or x.shape != y.shape or len(x) < 2:
         raise InputError(f"a fit takes two arrays [n, 2] with n >= 2, got {x.shape = } {y.shape = }")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError("a fit takes finite points: leave out those that are not visible")
-    p = x[:, 0].astype(np.float64) + 1j * x[:, 1]
-    q = y[:, 0].astype(np.float64) + 1j * y[:, 1]
+    p, q = x @ np.array([1, 1j]), y @ np.array([1, 1j])
     p_mean, q_mean = p.mean(), q.mean()
     p, q = p - p_mean, q - q_mean
-    spread = float((p.real**2 + p.imag**2).sum())
+    spread = float((np.abs(p) ** 2).sum())
     if spread <= loops.SPREAD_PIXELS**2 * len(p):
-        raise InputError(f"{len(p)} points coincide (within {loops.SPREAD_PIXELS} pixels): they show no scale, no turn")
+        raise InputError(f"{len(p)} points coincide within {loops.SPREAD_PIXELS} pixels: they show no size and no turn")
     a = complex((p.conj() * q).sum() / spread)
     if abs(a) < 1e-9:
-        raise InputError(f"the best scale is 0 ({abs(a):.1e}): the second points coincide or match in no turn")
-    t = complex(q_mean - a * p_mean)
-    return _similarity(a, t)
+        raise InputError(f"the best scale is 0 ({abs(a):.1e}): the second points coincide, or no turn matches them")
+    return _similarity(a, complex(q_mean - a * p_mean))
 
 
 def common_points(
@@ -116,13 +116,52 @@ def common_points(
     return np.flatnonzero(near & (reference_visibility >= threshold) & (target_visibility >= threshold))
 
 
-def mask_iou(first: NDArray[np.uint8], second: NDArray[np.uint8], *, threshold: int = 128) -> float:
-    """Pixel IoU of two masks HW uint8 of one size; nan where both are empty."""
-    if first.shape != second.shape:
-        raise InputError(f"two masks to compare have one size, got {first.shape} {second.shape}")
-    both = loops.count_overlap(first, second, threshold)
-    union = loops.count_covered(first, threshold) + loops.count_covered(second, threshold) - both
-    return both / union if union else math.nan
+class Searcher:
+    """The reference, prepared once; then the best transform for each frame (equation 4)."""
+
+    def __init__(
+        self,
+        keypoints: NDArray[np.floating],
+        visibility: NDArray[np.floating],
+        mask: NDArray[np.uint8],
+        *,
+        config: SearchConfig | None = None,
+    ) -> None:
+        self.config = config or SearchConfig()
+        self.keypoints, self.visibility = keypoints, visibility
+        counts = tuple(r.samples for r in self.config.rounds)
+        self.silhouette = ReferenceSilhouette.of(mask, counts=counts, threshold=self.config.mask_threshold)
+
+    def search(
+        self, keypoints: NDArray[np.floating], visibility: NDArray[np.floating], mask: NDArray[np.uint8]
+    ) -> SearchResult | None:
+        """See `search`: the target's keypoints [17, 2], visibility [17] and mask HW uint8."""
+        config, reference = self.config, self.silhouette
+        common = common_points(
+            self.keypoints, self.visibility, keypoints, visibility, threshold=config.visibility
+        )
+        target = TargetSilhouette.of(mask, threshold=config.mask_threshold)
+        if len(common) < 2 or reference.area == 0 or target.area == 0:
+            return None
+        x, y = self.keypoints[common].astype(np.float64), keypoints[common].astype(np.float64)
+        scores = score_all(x, y, reference, target, config)
+        later = config.rounds[1:]
+        subsets = loops.best_subsets(scores, later[0].subsets or 0) if later else np.arange(len(scores))
+        scores = scores[subsets]
+        fits = loops.fit_subsets(x, y, subsets)
+        for estimate in later:
+            kept = np.argsort(-scores, kind="stable")[: estimate.subsets]
+            subsets, fits = subsets[kept], fits[kept]
+            scores = score_fits(fits, reference, target, estimate)
+        kept = np.argsort(-scores, kind="stable")[: config.exact_subsets]
+        best: SearchResult | None = None
+        for i in kept[scores[kept] >= 0]:
+            transform = _similarity(complex(*fits[i, :2]), complex(*fits[i, 2:]))
+            iou = target.iou(reference, transform)
+            if best is None or iou > best.iou:
+                members = sum(1 << int(point) for k, point in enumerate(common) if subsets[i] >> k & 1)
+                best = SearchResult(transform, members, iou, len(common))
+        return best
 
 
 def search(
@@ -140,105 +179,63 @@ def search(
     Keypoints [17, 2] in pixels, visibilities [17] in [0, 1], masks HW uint8 [0, 255]; the two masks may differ in size.
     None where there is no answer: fewer than two common points, an empty silhouette, or no subset whose transform has
     a scale in the allowed range. Every subset is scored; estimates choose which few are warped to be measured.
+    For many frames of one reference keep a `Searcher`.
     """
-    config = config or SearchConfig()
-    common = common_points(
-        reference_keypoints, reference_visibility, target_keypoints, target_visibility, threshold=config.visibility
-    )
-    threshold = config.mask_threshold
-    areas = (
-        float(loops.count_covered(reference_mask, threshold)),
-        float(loops.count_covered(target_mask, threshold)),
-    )
-    if len(common) < 2 or min(areas) == 0:
-        return None
-    x, y = reference_keypoints[common].astype(np.float64), target_keypoints[common].astype(np.float64)
-    samples = loops.sample_mask(reference_mask, threshold, max(r.samples for r in config.rounds))
-    first, *later = config.rounds
-    scores = score_subsets(x, y, samples, target_mask, areas, first, config)
-    subsets = loops.best_subsets(scores, later[0].subsets if later else config.exact_subsets)
-    fits = loops.fit_subsets(x, y, subsets)
-    for estimate in later:
-        order = np.argsort(-scores, kind="stable")[: estimate.subsets]
-    order = np.argsort(-finer, kind="stable")[: config.exact_subsets]
-    transforms = [_similarity(complex(*fits[i, :2]), complex(*fits[i, 2:])) for i in order]
-    ious = exact_ious(transforms, reference_mask, target_mask, areas, config)
-    if not ious:
-        return None
-    best = int(np.argmax(ious))
-    subset = int(subsets[order[best]])
-    members = sum(1 << int(point) for k, point in enumerate(common) if subset >> k & 1)
-    return SearchResult(transforms[best], members, ious[best], len(common))
+    searcher = Searcher(reference_keypoints, reference_visibility, reference_mask, config=config)
+    return searcher.search(target_keypoints, target_visibility, target_mask)
 
 
-def coarse_scores(
+def score_all(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    samples: NDArray[np.float64],
-    target_mask: NDArray[np.uint8],
-    areas: tuple[float, float],
+    reference: ReferenceSilhouette,
+    target: TargetSilhouette,
     config: SearchConfig,
 ) -> NDArray[np.float32]:
-    """The estimated IoU of every subset of n points: [2^n], -1 where a subset shows no allowed transform.
+    """The first round's IoU of every subset of n points: [2^n], -1 where a subset shows no allowed transform.
 
-    `x`, `y` [n, 2] are the common points, `samples` [2, K] points of the reference's silhouette, all in pixels; `areas`
-    are those of the reference's and of the target's silhouette.
+    `x`, `y` [n, 2] are the common points in pixels; bit k of a subset's number is point k of them.
     """
-    cell = -(-max(target_mask.shape) // config.coarse_cells)
-    table, width = loops.cover_table(target_mask, config.mask_threshold, cell)
+    first = config.rounds[0]
+    table = target.table(cells=first.cells, samples=first.samples)
+    cell = table.cell_pixels
     # in cells, and about the means, so that the sums of squares keep their digits
     x_mean, y_mean = x.mean(0), y.mean(0)
     p, q = (x - x_mean) / cell, (y - y_mean) / cell
+    samples = (reference.samples[first.samples] - x_mean[:, None]) / cell
     cut, columns = loops.LOW_POINTS, 1 << max(0, len(x) - loops.LOW_POINTS)
-    low, high = loops.half_sums(p[:cut], q[:cut], loops.BLOCK), loops.half_sums(p[cut:], q[cut:], columns)
-    points = np.ascontiguousarray((samples - x_mean[:, None]) / cell, dtype=np.float32)
     scores = np.empty(columns * loops.BLOCK, np.float32)
     loops.score_all(
-        low, high, points, table, width, y_mean / cell + 1.0, loops.SPREAD_PIXELS / cell,
-        (config.minimum_scale, config.maximum_scale), (areas[0] / cell**2, areas[1] / cell**2), scores,
-    )  # fmt: skip
+        loops.half_sums(p[:cut], q[:cut], loops.BLOCK),
+        loops.half_sums(p[cut:], q[cut:], columns),
+        np.ascontiguousarray(samples, dtype=np.float32),
+        table.flat,
+        table.width,
+        table.full,
+        y_mean / cell + table.ring,
+        loops.SPREAD_PIXELS / cell,
+        (config.minimum_scale, config.maximum_scale),
+        (reference.area / cell**2, target.area / cell**2),
+        scores,
+    )
     return scores[: 1 << len(x)]
 
 
-def finer_scores(
-    fits: NDArray[np.float64],
-    samples: NDArray[np.float64],
-    target_mask: NDArray[np.uint8],
-    areas: tuple[float, float],
-    config: SearchConfig,
+def score_fits(
+    fits: NDArray[np.float64], reference: ReferenceSilhouette, target: TargetSilhouette, estimate: Round
 ) -> NDArray[np.float32]:
-    """The IoU of given fits [n, 4] (a, t; pixels), estimated with more samples on a finer silhouette: [n]."""
-    cell = -(-max(target_mask.shape) // config.finer_cells)
-    table, width = loops.cover_table(target_mask, config.mask_threshold, cell)
+    """A later round's IoU of given fits [n, 4] (a, t; pixels): [n]."""
+    table = target.table(cells=estimate.cells, samples=estimate.samples)
+    cell = table.cell_pixels
     in_cells = np.empty((5, len(fits)), np.float32)
     in_cells[:2] = fits[:, :2].T
-    in_cells[2:4] = fits[:, 2:].T / cell + 1.0
+    in_cells[2:4] = fits[:, 2:].T / cell + table.ring
     in_cells[4] = in_cells[0] ** 2 + in_cells[1] ** 2
-    points = np.ascontiguousarray(samples / cell, dtype=np.float32)
+    samples = np.ascontiguousarray(reference.samples[estimate.samples] / cell, dtype=np.float32)
     scores = np.empty(len(fits), np.float32)
-    loops.score_fits(in_cells, points, table, width, (areas[0] / cell**2, areas[1] / cell**2), scores)
+    areas = (reference.area / cell**2, target.area / cell**2)
+    loops.score_fits(in_cells, samples, table.flat, table.width, table.full, areas, scores)
     return scores
-
-
-def exact_ious(
-    transforms: list[Similarity],
-    reference_mask: NDArray[np.uint8],
-    target_mask: NDArray[np.uint8],
-    areas: tuple[float, float],
-    config: SearchConfig,
-) -> list[float]:
-    """The pixel IoU of each transform: the reference's mask really warped, as `warp` does it, where it can land."""
-    warper = Warper.of(reference_mask, (0,))
-    height, width = target_mask.shape
-    ious = []
-    for transform in transforms:
-        left, top, right, bottom = warper.landing_box(transform, width=width, height=height)
-        part = target_mask[top:bottom, left:right]
-        warped = warper.warp(transform, width=right - left, height=bottom - top, corner=(left, top))
-        both = loops.count_overlap(warped, part, config.mask_threshold)
-        union = loops.count_covered(warped, config.mask_threshold) + areas[1] - both
-        ious.append(both / union)
-    return ious
 
 
 def warm_up() -> None:

@@ -92,22 +92,34 @@ class Profiler:
 
     def queue_blocked(self, name: str, *, capacity: int, began: float, ended: float) -> None:
         """A queue's producer waited for room from began to ended, in seconds of `clock`; also when it did not wait."""
-        thread = self.thread()
         with self.lock:
             self._queue(name, capacity).blocked.add(NO_FRAME, ended - began)
-        self._waited(thread, f"{name} (full)", began, ended)
+        self.waited(f"{name} (full)", began, ended)
 
     def queue_waited(
         self, name: str, *, capacity: int, began: float, ended: float, depth: int, queued: float, index: int
     ) -> None:
         """A queue's consumer waited for an item that came in at `queued`; depth: the items ready when it came."""
-        thread = self.thread()
         with self.lock:
             queue = self._queue(name, capacity)
             queue.waited.add(index, ended - began)
             queue.residence.add(index, ended - queued)
             queue.depths.append(depth)
-        self._waited(thread, f"{name} (empty)", began, ended)
+        self.waited(f"{name} (empty)", began, ended)
+
+    def waited(self, name: str, began: float, ended: float) -> None:
+        """This thread waited, for room, for an item or for the end: neither work nor unaccounted."""
+        thread = self.thread()
+        seconds = ended - began
+        self.touch(thread, began)
+        thread.ended = ended
+        thread.accounted += seconds
+        thread.waited += seconds
+        if thread.scope is not None and thread.scope.timer is not None:
+            thread.scope.timer.pulled += seconds  # a stage that waits is not at work
+        if seconds > 0:
+            with self.lock:
+                self.spans.add(name, thread.number, NO_FRAME, began, ended)
 
     def frame_done(self, index: int, captured_seconds: float) -> None:
         """The sink has taken a frame: end to end is now less captured_seconds, a reading of the same clock."""
@@ -179,15 +191,3 @@ class Profiler:
         if queue is None:
             queue = self.queues[name] = QueueSeries(capacity)
         return queue
-
-    def _waited(self, thread: ThreadLog, name: str, began: float, ended: float) -> None:
-        seconds = ended - began
-        self.touch(thread, began)
-        thread.ended = ended
-        thread.accounted += seconds
-        thread.waited += seconds
-        if thread.scope is not None and thread.scope.timer is not None:
-            thread.scope.timer.pulled += seconds  # a stage that waits is not at work
-        if seconds > 0:
-            with self.lock:
-                self.spans.add(name, thread.number, NO_FRAME, began, ended)

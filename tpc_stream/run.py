@@ -15,14 +15,13 @@ from typing import Any
 
 from rich.console import Console
 
-from tpc_stream.video_formats import Codec
 from tpc_stream.errors import SinkError, TpcStreamError
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.options import AnimateOptions
 from tpc_stream.output_path import check_output
 from tpc_stream.pipeline import Animator
 from tpc_stream.procrustes import warp
-from tpc_stream.profile import Profiler, Session
+from tpc_stream.profile import ProfiledStage, Profiler, Session
 from tpc_stream.progress import show_progress
 from tpc_stream.report import render_table, write_json
 from tpc_stream.sheet import ContactSheet, collect
@@ -31,6 +30,7 @@ from tpc_stream.sink import SinkConfig, write_video
 from tpc_stream.sound import SoundSource
 from tpc_stream.source import SourceInfo, probe
 from tpc_stream.trace import write_trace
+from tpc_stream.video_formats import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +100,11 @@ def run(
         )
         for line in animator.plan.describe(info.rate, info.frame_count_estimate):
             console.print(line, highlight=False)
-        for note in portrait.notes:
-            console.print(f"reference: {note}", highlight=False)
-        sheet = ContactSheet(portrait=portrait, calibrated=partial(_calibrated_picture, portrait)) if outputs.sheet else None
+        sheet = (
+            ContactSheet(portrait=portrait, calibrated=partial(_calibrated_picture, portrait))
+            if outputs.sheet
+            else None
+        )
         stream = _encoded(animator, portrait, motion, info, outputs, sheet)
         frames, interrupted = 0, False
         try:
@@ -135,7 +137,7 @@ def _encoded(
     info: SourceInfo,
     outputs: OutputOptions,
     sheet: ContactSheet | None,
-) -> Iterator[AnimatedFrame]:
+) -> ProfiledStage[AnimatedFrame]:
     """The animated frames, recorded, laid out and encoded."""
     profiler = animator.profiler
     stream: Iterator[AnimatedFrame] = _recorded(animator.animate(motion), profiler)
@@ -199,9 +201,7 @@ def _write_companions(outputs: OutputOptions, session: Session, sheet: ContactSh
     return written
 
 
-def _note(
-    profiler: Profiler, animator: Animator, reference: str | Path, motion: str | Path, info: SourceInfo
-) -> None:
+def _note(profiler: Profiler, animator: Animator, reference: str | Path, motion: str | Path, info: SourceInfo) -> None:
     """Keeps what a figure needs to be understood later: the options, the machine, the versions."""
     report, calibrated = animator.source_report, animator.calibration_report
     for name, count in calibrated.frames.items():
@@ -212,7 +212,9 @@ def _note(
         reference=str(reference),
         motion=str(motion),
         motion_size=[info.width, info.height],
-        options={key: str(value) if isinstance(value, Path) else value for key, value in asdict(animator.options).items()},
+        options={
+            key: str(value) if isinstance(value, Path) else value for key, value in asdict(animator.options).items()
+        },
         plan=asdict(animator.plan),
         bundle={"name": animator.bundle.manifest.name, "version": animator.bundle.manifest.version},
         backend=animator.backend_description,

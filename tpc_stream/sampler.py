@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""float32 in a run; float64 where exactness is shown."""
+Level = NDArray[Any] | np.floating[Any]
 Prediction = Literal["sample", "epsilon", "v_prediction"]
 
 
 def sample_and_noise(
-    output: Floats, latents: Floats, *, alpha: Floats, sigma: Floats, prediction: Prediction
+    output: Floats, latents: Floats, *, alpha: Level, sigma: Level, prediction: Prediction
 ) -> tuple[Floats, Floats]:
     """What the network's output says of the clean sample and of the noise, given latents = alpha x + sigma n.
 
@@ -37,10 +39,10 @@ def ddim_step(
     output: Floats,
     latents: Floats,
     *,
-    alpha: Floats,
-    sigma: Floats,
-    next_alpha: Floats,
-    next_sigma: Floats,
+    alpha: Level,
+    sigma: Level,
+    next_alpha: Level,
+    next_sigma: Level,
     prediction: Prediction,
 ) -> Floats:
     """The latents at the next noise level: the same sample and noise, mixed anew (DDIM, eta = 0)."""

@@ -116,8 +116,11 @@ class Column:
             return
         if self._texts is not None:
             raise InputError(f"frame record {name!r} held texts so far, got {value!r}; use another name for numbers")
+        if isinstance(value, float):
+            self._put_number(frame, value)
+            return
         try:
-            whole = as_index(value)  # type: ignore[arg-type]  # bool, int and numpy's integers; floats refuse
+            whole = as_index(value)  # bool, int and numpy's integers; numpy's float32 refuses
         except TypeError:
             self._put_number(frame, float(value))
             return

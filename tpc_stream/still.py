@@ -103,12 +103,17 @@ def picture_frames(
 ) -> Iterator[Frame]:
     """The sequence as frames; a damaged file is counted and leaves a gap, as an absent number does."""
     rate = Fraction(options.image_rate)
+    next_slot: int | None = None
     for file in files:
         seconds = file.slot / rate
-        if seconds < wanted.start or report.frames == wanted.max_frames:
+        if seconds < wanted.start:
             continue
-        if wanted.end is not None and seconds >= wanted.end:
+        if report.frames == wanted.max_frames or (wanted.end is not None and seconds >= wanted.end):
             break
+        if next_slot is not None and file.slot > next_slot:
+            report.frames_missing += file.slot - next_slot
+            report.warn(f"{url} lacks {file.slot - next_slot} numbers before {file.path.name}")
+        next_slot = file.slot + 1
         try:
             still = decode_still(str(file.path), options)
         except SourceError as error:

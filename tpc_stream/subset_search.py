@@ -15,18 +15,17 @@ from tpc_stream.kernel import kernel
 LOW_POINTS = 9
 """Points in the low half: 2^9 subsets are scored together, so that a block's transforms stay in the first cache."""
 BLOCK = 1 << LOW_POINTS
-FULL = 15
-INSIDE = 1 << 16
-"""A lookup table's cell is INSIDE + coverage [0, FULL], or 0 outside the canvas: one read gives both counts."""
-MOST_SAMPLES = 4096
-"""So many times FULL still fits below INSIDE."""
+SHIFT = 16
+"""A lookup table's cell is inside << SHIFT | covered, each of 0 to a round's `full`: one read gives both counts."""
+MOST_COUNT = (1 << 15) - 1
+"""The most that either count can reach: samples times `full`."""
 SPREAD_PIXELS = 1e-3
 """Points whose root mean square distance from their mean is this or less coincide: they show no scale and no turn."""
 
 
 @kernel
 def half_sums(x: NDArray[np.float64], y: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """Sums over every subset of n points, [8, columns]: the count, x (2), y (2), conj(x) y (2), |x|^2; 0 from 2^n on."""
+    """Sums over every subset of n points, [8, columns]: count, x (2), y (2), conj(x) y (2), |x|^2; 0 from 2^n on."""
     count = x.shape[0]
     sums = np.zeros((8, columns))
     for subset in range(1, 1 << count):
@@ -108,20 +107,21 @@ def score_fits(
     samples: NDArray[np.float32],
     table: NDArray[np.int32],
     width: int,
+    full: int,
     areas: tuple[float, float],
     scores: NDArray[np.float32],
 ) -> None:
     """Estimate the IoU of transforms into `scores` [n]; -1 where there is no transform.
 
     `fits` [5, n] as `fit_block` writes them. All lengths are in cells of the lookup table (see `cover_table`), which is
-    flat with `width` cells a row; `samples` [2, K] are points of the reference's silhouette, K a multiple of 4 up to
-    MOST_SAMPLES; `areas` are those of the two silhouettes.
+    flat with `width` cells a row; `samples` [2, K] are points of the reference's silhouette, K a multiple of 4, K times
+    `full` up to MOST_COUNT; `areas` are those of the two silhouettes.
     """
     block, height, count = fits.shape[1], table.shape[0] // width, samples.shape[1]
     cells, found = np.empty((4, block), np.int32), np.zeros(block, np.int32)
     reference_area, target_area = np.float32(areas[0]), np.float32(areas[1])
     nothing, tiny, one, no_score = np.float32(0.0), np.float32(1e-6), np.float32(1.0), np.float32(-1.0)
-    per_hit, per_sample = np.float32(1.0 / (FULL * count)), np.float32(1.0 / count)
+    per_count = np.float32(1.0 / (full * count))
     for k in range(0, count, 4):
         for j in range(4):
             find_cells(fits, samples[0, k + j], samples[1, k + j], width, height, cells[j])
@@ -132,8 +132,8 @@ def score_fits(
     squared = fits[4]
     for i in range(block):
         area = squared[i] * reference_area
-        overlap = np.float32(found[i] & 0xFFFF) * per_hit * area
-        union = np.float32(found[i] >> 16) * per_sample * area + target_area - overlap + tiny
+        overlap = np.float32(found[i] & 0xFFFF) * per_count * area
+        union = np.float32(found[i] >> SHIFT) * per_count * area + target_area - overlap + tiny
         score = overlap / union
         score = score if score < one else one
         scores[i] = score if squared[i] > nothing else no_score
@@ -146,17 +146,18 @@ def score_all(
     samples: NDArray[np.float32],
     table: NDArray[np.int32],
     width: int,
+    full: int,
     origin: NDArray[np.float64],
     least_spread: float,
     scales: tuple[float, float],
     areas: tuple[float, float],
     scores: NDArray[np.float32],
 ) -> None:
-    """Fit and score every subset, block by block: see `fit_block` and `score_fits`. `scores` [columns of `high` x BLOCK]."""
+    """Fit and score every subset, block by block (see `fit_block`, `score_fits`): `scores` [columns of `high` x BLOCK]."""
     fits = np.empty((5, BLOCK), np.float32)
     for column in range(high.shape[1]):
         fit_block(low, high, column, origin, least_spread, scales, fits)
-        score_fits(fits, samples, table, width, areas, scores[column * BLOCK : (column + 1) * BLOCK])
+        score_fits(fits, samples, table, width, full, areas, scores[column * BLOCK : (column + 1) * BLOCK])
 
 
 @kernel
@@ -205,96 +206,3 @@ def fit_subsets(x: NDArray[np.float64], y: NDArray[np.float64], subsets: NDArray
         fits[i, 0], fits[i, 1] = a0, a1
         fits[i, 2], fits[i, 3] = y0 - (a0 * x0 - a1 * x1), y1 - (a0 * x1 + a1 * x0)
     return fits
-
-
-@kernel
-def sample_mask(mask: NDArray[np.uint8], threshold: int, count: int) -> NDArray[np.float64]:
-    """[2, count] (x, y) points spread evenly over the silhouette: each prefix of them is spread evenly too.
-
-    The R2 low-discrepancy sequence over the silhouette's box, kept where the mask is at least `threshold`. A mask so
-    thin that the sequence keeps missing it gives its pixel centres in turn. Shape [2, 0] for an empty mask.
-    """
-    height, width = mask.shape
-    left, right, top, bottom, area = width, 0, height, 0, 0
-    for row in range(height):
-        for column in range(width):
-            if mask[row, column] >= threshold:
-                area += 1
-                left, right = min(left, column), max(right, column + 1)
-                top, bottom = min(top, row), max(bottom, row + 1)
-    if area == 0:
-        return np.empty((2, 0))
-    points = np.empty((2, count))
-    n, u, v = 0, 0.5, 0.5
-    for _ in range(64 * count):
-        u = (u + 0.7548776662466927) % 1.0
-        v = (v + 0.5698402909980532) % 1.0
-        x, y = left + u * (right - left), top + v * (bottom - top)
-        if mask[int(y), int(x)] >= threshold:
-            points[0, n], points[1, n] = x, y
-            n += 1
-            if n == count:
-                return points
-    stride = max(area // (count - n), 1)
-    seen = 0
-    while n < count:
-        for row in range(top, bottom):
-            for column in range(left, right):
-                if mask[row, column] >= threshold:
-                    if seen % stride == 0 and n < count:
-                        points[0, n], points[1, n] = column + 0.5, row + 0.5
-                        n += 1
-                    seen += 1
-    return points
-
-
-@kernel
-def cover_table(mask: NDArray[np.uint8], threshold: int, cell: int) -> tuple[NDArray[np.int32], int]:
-    """The silhouette in cells of `cell` x `cell` pixels with a ring of outside cells around: flat, and its width.
-
-    A cell on the canvas holds INSIDE + the share [0, FULL] of its pixels that are in the silhouette, one outside 0.
-    """
-    height, width = mask.shape
-    columns, rows = (width + cell - 1) // cell + 2, (height + cell - 1) // cell + 2
-    table = np.zeros(rows * columns, np.int32)
-    least, none = np.uint8(threshold), np.int32(0)
-    line = np.empty(width, np.int32)
-    for row in range(rows - 2):
-        top, bottom = row * cell, min(row * cell + cell, height)
-        line[:] = 0
-        for v in range(top, bottom):
-            pixels = mask[v]
-            for u in range(width):
-                line[u] += np.int32(pixels[u] >= least)
-        for column in range(columns - 2):
-            left, right, covered = column * cell, min(column * cell + cell, width), none
-            for u in range(left, right):
-                covered = covered + line[u]
-            pixels_there = (bottom - top) * (right - left)
-            share = (int(covered) * FULL + pixels_there // 2) // pixels_there
-            table[(row + 1) * columns + column + 1] = INSIDE + share
-    return table, columns
-
-
-@kernel
-def count_covered(mask: NDArray[np.uint8], threshold: int) -> int:
-    """Pixels of a mask at or above the threshold."""
-    least, total, none = np.uint8(threshold), 0, np.int32(0)
-    for row in range(mask.shape[0]):
-        line, covered = mask[row], none
-        for i in range(line.shape[0]):
-            covered = covered + np.int32(line[i] >= least)
-        total += int(covered)
-    return total
-
-
-@kernel
-def count_overlap(first: NDArray[np.uint8], second: NDArray[np.uint8], threshold: int) -> int:
-    """Pixels at or above the threshold in both of two masks of one size."""
-    least, total, none = np.uint8(threshold), 0, np.int32(0)
-    for row in range(first.shape[0]):
-        a, b, covered = first[row], second[row], none
-        for i in range(a.shape[0]):
-            covered = covered + np.int32((a[i] if a[i] < b[i] else b[i]) >= least)
-        total += int(covered)
-    return total

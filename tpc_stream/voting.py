@@ -39,13 +39,12 @@ def vote(answers: Sequence[Body], *, agreement: float) -> Vote:
     agrees = np.array([[_distance(one, other) <= agreement for other in answers] for one in answers])
     np.fill_diagonal(agrees, True)
     support = agrees @ weight
-    winners = np.flatnonzero(agrees[int(np.argmax(support))])
+    winners = [int(k) for k in np.flatnonzero(agrees[int(np.argmax(support))])]
     rest = np.setdiff1d(np.arange(len(answers)), winners)
     runner_up = max((float(weight[rest] @ agrees[k, rest]) for k in rest), default=0.0)
-    chosen = [answers[k] for k in winners]
     return Vote(
-        body=_joined(chosen),
-        winners=tuple(int(k) for k in winners),
+        body=_joined([answers[k] for k in winners]),
+        winners=tuple(winners),
         runner_up_share=min(1.0, runner_up / max(float(support.max()), 1e-9)),
     )
 

@@ -82,8 +82,10 @@ def best_similarity(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[n
 
 
 def warp(frame: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """[S, S, 4] picture and mask under a similarity in pixels; nothing beyond the border."""
-    return cv2.warpAffine(frame, matrix, (frame.shape[1], frame.shape[0]), flags=cv2.INTER_LINEAR)
+    """[S, S, 4] picture and mask under a similarity in pixels, centres at .5; nothing beyond the border."""
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # cv2 counts from centres at .0
+    return cv2.warpAffine(frame, moved, (frame.shape[1], frame.shape[0]), flags=cv2.INTER_LINEAR)
 
 
 def calibrated_batches(pictures: Pictures, data: Latents, autoencoder: Autoencoder, *, share: float = 0.7) -> Batches:

@@ -1,0 +1,299 @@
+"""The command line as a user meets it: real files, the real estimator, a tiny bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from tests.media import make_picture, make_video
+from tests.tiny_bundle import make_tiny_bundle
+from tpc_stream.cli import main
+
+
+class Run:
+    """One call of the command in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> int:
+        try:
+            main([str(argument) for argument in arguments])
+            code: object = 0
+        except SystemExit as end:
+            code = end.code or 0
+        captured = self._capsys.readouterr()
+        self.out, self.err = captured.out, captured.err
+        assert isinstance(code, int)
+        return code
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(capsys)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def reference(project: Path) -> Path:
+    return project / "tpc_stream" / "assets" / "demo_reference.png"
+
+
+@pytest.fixture(scope="module")
+def motion(project: Path) -> Path:
+    return project / "tpc_stream" / "assets" / "demo_motion.mp4"
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_animate_writes_the_video_its_sheet_profile_and_trace(
+    run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.mp4"
+    code = run("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--end", 0.8)
+    assert code == 0, self_err(run)
+    assert len(frames_of(out)) == 20
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].width == 32
+        assert len(container.streams.audio) == 1
+    profile = json.loads(out.with_suffix(".json").read_text())
+    assert [row["index"] for row in profile["frames"]] == list(range(20))
+    assert all(row["status"] == "fresh" and 0 < row["iou"] <= 1 for row in profile["frames"])
+    stages = {stage["name"] for stage in profile["stages"]}
+    assert {"source", "fit", "pose", "calibrate", "denoise", "denoise/network", "decode", "encode"} <= stages
+    trace = json.loads(out.with_suffix(".trace.json").read_text())
+    assert any(event["ph"] == "X" and event["name"] == "pose" for event in trace["traceEvents"])
+    sheet = cv2.imread(str(out.with_suffix(".png")))
+    assert sheet is not None and sheet.shape[0] > 400 and sheet.shape[1] > 800
+    for text in ("windows of 8 frames", "20/20 frames", "frames/s", "Time per frame", f"wrote {out}"):
+        assert text in run.err.replace("\n", ""), text
+
+
+def self_err(run: Run) -> str:
+    return run.err
+
+
+def test_the_same_input_and_seed_give_the_same_file(
+    run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    made = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        out = tmp_path / f"{name}.mp4"
+        call = ("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--max-frames", 24)
+        assert run(*call, "--seed", seed, "--no-sheet", "--no-report") == 0
+        assert sorted(tmp_path.glob(f"{name}*")) == [out]
+        made.append(out.read_bytes())
+    assert made[0] == made[1]
+    assert made[0] != made[2]
+
+
+def test_options_reach_the_run(run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.mkv"
+    code = run(
+        "animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--max-frames", 6, "--no-tpc",
+        "--size", "64x48", "--side-by-side", "--no-sound", "--steps", 2, "--guidance", 1.5, "--window", 4,
+        "--codec", "hevc", "--crf", 30, "--fit", "crop",
+    )  # fmt: skip
+    assert code == 0, run.err
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.name == "hevc"
+        assert not container.streams.audio
+        assert container.streams.video[0].width > 3 * 64
+    notes = json.loads(out.with_suffix(".json").read_text())["context"]
+    assert notes["plan"]["denoise"]["tpc"] is False
+    assert notes["plan"]["denoise"]["steps"] == 2
+    assert notes["plan"]["denoise"]["guidance_scale"] == 1.5
+    assert "4.00 denoiser passes a frame" in run.err.replace("\n", " ")
+
+
+BAD_INPUT = {
+    "no motion file": (("-m", "nowhere.mp4"), "nowhere.mp4"),
+    "no reference file": (("-r", "nowhere.png"), "nowhere.png"),
+    "motion is text": (("-m", "text.mp4"), "text.mp4"),
+    "motion is sound only": (("-m", "sound.mp4"), "sound.mp4"),
+    "reference is text": (("-r", "text.png"), "text.png"),
+    "reference without a person": (("-r", "blank.png"), "blank.png"),
+    "no such mask": (("--reference-mask", "nowhere.png"), "nowhere.png"),
+    "folder does not exist": (("-o", "nowhere/a.mp4"), "nowhere"),
+    "output exists": (("-o", "there.mp4"), "--overwrite"),
+    "sheet exists": (("-o", "sheeted.mp4"), "sheeted.png exists"),
+    "output is the motion": (("-m", "there.mp4", "-o", "there.mp4", "--overwrite"), "there.mp4"),
+    "unknown container": (("-o", "a.xyz"), ".xyz"),
+    "codec and container": (("-o", "a.webm"), "webm"),
+    "no such bundle": (("--bundle", "nobody"), "no bundle 'nobody'"),
+    "no such backend": (("--backend", "abacus"), "abacus"),
+    "wrong size": (("--size", "32"), "512x512"),
+    "odd size": (("--size", "33x32"), "even"),
+    "groups and group size": (("--groups", 2, "--group-size", 4), "not both"),
+    "window cuts a group": (("--window", 7), "--window 8"),
+    "empty range": (("--start", 2, "--end", 1), "not after its start"),
+    "range behind the end": (("--start", 99), "there.mp4"),
+    "no such track": (("--audio-track", 5), "track"),
+    "NaN": (("--bundle", "nan"), "NaN"),
+    "changed bundle": (("--bundle", "changed"), "sha256"),
+    "missing graph": (("--bundle", "missing"), "denoise.onnx"),
+    "wrong shape": (("--bundle", "misshapen"), "the graph keypoints: float32[F, 17, 3]"),
+    "crf out of range": (("--crf", 99), "99"),
+}
+
+
+@pytest.fixture(scope="module")
+def bad_inputs(tmp_path_factory: pytest.TempPathFactory, tiny: Path, motion: Path) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.mp4").write_text("no video")
+    (folder / "text.png").write_text("no picture")
+    make_video(folder / "sound.mp4", picture=False, audio_tracks=1)
+    make_picture(folder / "blank.png", np.full((128, 128, 3), 90, np.uint8))
+    (folder / "there.mp4").write_bytes(motion.read_bytes())
+    (folder / "sheeted.png").write_bytes(b"mine")
+    make_tiny_bundle(folder / "nan", nan=True)
+    with (make_tiny_bundle(folder / "changed") / "decode.onnx").open("ab") as file:
+        file.write(b"\0")
+    (make_tiny_bundle(folder / "missing") / "denoise.onnx").unlink()
+    manifest = make_tiny_bundle(folder / "misshapen") / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace('shape = ["F", 17, 3]', 'shape = ["F", 18, 3]'))
+    return folder
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    case: str, run: Run, tiny: Path, reference: Path, bad_inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bad_inputs)
+    before = {path: path.stat().st_mtime_ns for path in bad_inputs.rglob("*")}
+    changes, message = BAD_INPUT[case]
+    call: dict[object, object] = {"-r": reference, "-m": "there.mp4", "-o": "a.mp4", "--bundle": tiny}
+    flags = [option for option in changes if option == "--overwrite"]
+    pairs = [option for option in changes if option != "--overwrite"]
+    call |= dict(zip(pairs[::2], pairs[1::2], strict=True))
+    code = run("animate", *(part for pair in call.items() for part in pair), "--max-frames", 8, *flags)
+    assert code == 2, run.err
+    errors = [line for line in run.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0], run.err
+    assert "Traceback" not in run.err
+    assert {path: path.stat().st_mtime_ns for path in bad_inputs.rglob("*")} == before
+
+
+def test_verbose_adds_the_traceback(run: Run, reference: Path, tmp_path: Path) -> None:
+    call = ("animate", "-r", reference, "-m", tmp_path / "nowhere.mp4", "-o", tmp_path / "a.mp4")
+    assert run("-v", *call) == 2
+    assert "Traceback" in run.err
+    assert run(*call) == 2
+    assert "Traceback" not in run.err
+
+
+@pytest.mark.parametrize("arguments", [("animate", "--colour", "red"), ("dance",), ("animate", "--steps", "0")])
+def test_unknown_options_are_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments) == 2
+    assert "Traceback" not in run.err
+
+
+def test_help_and_version(run: Run) -> None:
+    assert run("--version") == 0
+    assert run.out.startswith("tpc-stream 0.")
+    assert run("animate", "--help") == 0
+    assert "tpc-stream animate --reference me.png" in run.out
+
+
+def test_a_cut_off_video_is_animated_up_to_the_cut(
+    run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.mkv"
+    with av.open(str(motion)) as source, av.open(str(whole), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) // 2])
+    out = tmp_path / "a.mp4"
+    assert run("animate", "-r", reference, "-m", cut, "-o", out, "--bundle", tiny, "--no-sheet") == 0
+    assert 10 < len(frames_of(out)) < 125
+    text = run.err.replace("\n", " ")
+    assert "missing" in text or "lost" in text or "cut" in text, run.err
+
+
+def test_frames_without_a_person_do_not_stop_the_stream(run: Run, tiny: Path, reference: Path, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "bars.mp4", frames=30, rate=25)
+    out = tmp_path / "a.mp4"
+    assert run("animate", "-r", reference, "-m", video, "-o", out, "--bundle", tiny) == 0
+    assert len(frames_of(out)) == 30
+    rows = json.loads(out.with_suffix(".json").read_text())["frames"]
+    assert {row["status"] for row in rows} == {"uncalibrated"}
+    assert "no person found (30)" in run.err.replace("\n", " ")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.mkv"
+    command = [
+        sys.executable, "-m", "tpc_stream", "animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny,
+        "--no-sheet", "--no-report", "--codec", "ffv1", "--size", "512x512",
+    ]  # fmt: skip
+
+    def little_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, preexec_fn=little_room)
+    assert done.returncode == 2, done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_closes_the_file_and_says_what_was_done(
+    tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.mp4"
+    command = [
+        sys.executable, "-m", "tpc_stream", "animate", "-r", reference, "-m", reference, "--end", "600", "-o", out,
+        "--bundle", tiny,
+    ]  # fmt: skip
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 60
+    while not (out.exists() and out.stat().st_size > 2000) and time.monotonic() < limit:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted after" in err
+    assert "Traceback" not in err
+    assert len(frames_of(out)) >= 1
+    assert out.with_suffix(".json").is_file()
+
+
+def test_inspect_says_what_things_are(run: Run, tiny: Path, motion: Path, tmp_path: Path) -> None:
+    assert run("inspect", tiny) == 0
+    assert "calibrated_index" in run.out and "bundle tiny" in run.out
+    assert run("inspect", motion) == 0
+    assert "25.000 frames/s" in run.out
+    (tmp_path / "p.json").write_text("{}")
+    assert run("inspect", tmp_path / "p.json") == 2
+    assert "no profile of tpc-stream" in run.err
+
+
+def test_doctor_finds_the_default_path_well(run: Run) -> None:
+    assert run("doctor") == 0, run.out
+    assert "the default path works" in run.out
