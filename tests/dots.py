@@ -12,7 +12,7 @@ from tpc_stream.frame import Body
 
 STANDING = np.array(
     [
-        (50, 12), (53, 9), (47, 9), (57, 11), (43, 11), (62, 28), (38, 28), (68, 45), (32, 45), (70, 61), (30, 61),
+        (50, 13), (54, 8), (46, 8), (60, 11), (40, 11), (62, 28), (38, 28), (68, 45), (32, 45), (70, 61), (30, 61),
         (57, 60), (43, 60), (58, 80), (42, 80), (58, 98), (42, 98),
     ],
     np.float64,
@@ -32,7 +32,7 @@ def draw_person(
     image = np.zeros((height, width, 3), np.uint8)
     for place, colour in zip(places, COLOURS, strict=True):
         centre = np.rint((place - 0.5) * 16).astype(int)
-        radius = round(2.2 * scale)
+        radius = round(1.4 * scale)
         cv2.circle(image, tuple(map(int, centre)), radius * 16, tuple(map(int, colour)), -1, cv2.LINE_8, shift=4)
     return image, places
 
@@ -44,7 +44,7 @@ def find_person(image: NDArray[np.uint8]) -> Body | None:
         rows, columns = np.nonzero(np.abs(image.astype(np.float64) - colour).max(axis=2) < 12)
         if len(rows) < 4:
             return None
-        keypoints[k] = np.median(columns) + 0.5, np.median(rows) + 0.5
+        keypoints[k] = columns.mean() + 0.5, rows.mean() + 0.5
     silhouette = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(silhouette, cv2.convexHull(np.rint(keypoints).astype(np.int32)), 255)
     return Body(keypoints=keypoints, visibility=np.full(17, 0.9, np.float32), silhouette=silhouette)

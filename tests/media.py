@@ -61,12 +61,13 @@ def make_video(
     """Writes the video; times (seconds) make its rate variable, rotation (degrees, counter-clockwise) and mirror go
     into its metadata alone."""
     rate = Fraction(rate)
+    quick = {"libx264": {"preset": "veryfast"}, "libx265": {"preset": "ultrafast"}}.get(codec, {})
     base = time_base or (Fraction(1, 90_000) if times else 1 / rate)
     draw = draw or (lambda index: bars(index, width=width, height=height))
     with av.open(str(path), "w", options=container_options or {}) as container:
         video = None
         if picture:
-            video = container.add_stream(codec, rate=rate, options=codec_options or {})
+            video = container.add_stream(codec, rate=rate, options={**quick, **(codec_options or {})})
             video.width, video.height, video.pix_fmt = width, height, pix_fmt
             video.codec_context.time_base = base
             video.codec_context.gop_size = gop

@@ -32,7 +32,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoseError, match="cannot be read .*export pose-model"):
+    with pytest.raises(PoseError, match=r"cannot be read .*export pose-model"):
         read_model(tmp_path / "absent.task")
 
 

@@ -74,4 +74,4 @@ def test_torso_angle_is_clockwise_from_upright(degrees: float) -> None:
 
 
 def test_body_size_is_the_diagonal_of_its_keypoints() -> None:
-    assert body_size_pixels(_body()) == pytest.approx(np.hypot(40, 89))
+    assert body_size_pixels(_body()) == pytest.approx(np.hypot(40, 90))

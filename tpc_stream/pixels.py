@@ -56,9 +56,9 @@ class PixelReader:
             return pixels, None
         cover = np.ascontiguousarray(pixels[..., 3])
         image = np.ascontiguousarray(pixels[..., :3])
-        # A palette may carry transparency or not; only its use tells.
-        palette = frame.format.name == "pal8" or self._codec == "gif"
-        return image, None if palette and cover.min() == 255 else cover
+        # A palette may carry transparency or not, lossless WebP always decodes with it; only its use tells.
+        unsure = frame.format.name == "pal8" or self._codec in ("gif", "webp")
+        return image, None if unsure and cover.min() == 255 else cover
 
 
 def has_alpha(frame: av.VideoFrame, *, codec: str) -> bool:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.mannequin.dataset import Latents, Pictures, as_reference, seen_keypoints, to_tensors
+from export.mannequin.dataset import ERRING, Latents, Pictures, as_reference, seen_keypoints, to_tensors
 from export.mannequin.networks import Autoencoder
 from export.mannequin.render import GROUP, SIZE
 
@@ -39,13 +39,24 @@ Batches = Callable[[np.random.Generator, int], Batch]
 """From a random generator and a number of groups to a batch."""
 
 
-def _draw(rng: np.random.Generator, count: int, groups: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Groups [groups] and frames [groups, 1 + TARGETS]: the reference first."""
-    frames = np.stack([rng.permutation(GROUP)[: 1 + TARGETS] for _ in range(groups)])
-    return rng.integers(count, size=groups), frames
+def _draw(
+    rng: np.random.Generator, count: int, groups: int, *, early: float = 0.0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups [groups] and frames [groups, 1 + TARGETS], the reference first.
+
+    With probability `early` the reference is one of the frames that are encoded with mask errors as well.
+    """
+    rows = []
+    for _ in range(groups):
+        first = int(rng.integers(ERRING if rng.random() < early else GROUP))
+        rows.append([first, *rng.permutation([k for k in range(GROUP) if k != first])[:TARGETS]])
+    return rng.integers(count, size=groups), np.array(rows)
 
 
-def _tensors(latents: NDArray[np.float16], mattes: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+def _pick(data: Latents, groups: NDArray[np.int64], frames: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Latents [n, z, h, w] and mattes [n, 1, h, w] of the given frames of the given groups."""
+    latents = np.stack([data.latents[g, k] for g, k in zip(groups, frames, strict=True)])
+    mattes = np.stack([data.mattes[g, k] for g, k in zip(groups, frames, strict=True)])
     return torch.from_numpy(latents).float(), torch.from_numpy(mattes)[:, None].float() / 255.0
 
 
@@ -53,19 +64,11 @@ def plain_batches(data: Latents, *, drop: float = 0.03) -> Batches:
     """Batches with the reference alone, dropped for a whole batch with probability `drop`."""
 
     def batch(rng: np.random.Generator, groups: int) -> Batch:
-        g, f = _draw(rng, len(data), groups)
+        g, f = _draw(rng, len(data), groups, early=0.6)
         flat, targets = np.repeat(g, TARGETS), f[:, 1:].reshape(-1)
-        clean, mattes = _tensors(
-            np.stack([data.latents[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
-            np.stack([data.mattes[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
-        )
-        reference = None
-        if rng.random() >= drop:
-            kinds = (rng.random(groups) < 0.7).astype(int)  # seven in ten with mask errors
-            picks = list(zip(g, kinds, f[:, 0], strict=True))
-            reference = _tensors(
-                np.stack([data.latents[a, k, b] for a, k, b in picks]), np.stack([data.mattes[a, k, b] for a, k, b in picks])
-            )
+        clean, mattes = _pick(data, flat, targets)
+        erring = (f[:, 0] < ERRING) & (rng.random(groups) < 0.9)
+        reference = _pick(data, g, f[:, 0] + np.where(erring, GROUP, 0)) if rng.random() >= drop else None
         keypoints = torch.from_numpy(seen_keypoints(rng, data.keypoints[flat, targets]))
         return Batch(clean, mattes, keypoints, reference)
 
@@ -117,10 +120,7 @@ def calibrated_batches(pictures: Pictures, data: Latents, autoencoder: Autoencod
                     target = data.keypoints[a, b] * SIZE
                     calibrated.append(warp(frame, best_similarity(points[subset], target[subset])))
         flat, targets = np.repeat(g, TARGETS), f[:, 1:].reshape(-1)
-        clean, mattes = _tensors(
-            np.stack([data.latents[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
-            np.stack([data.mattes[a, 0, b] for a, b in zip(flat, targets, strict=True)]),
-        )
+        clean, mattes = _pick(data, flat, targets)
         keypoints = torch.from_numpy(seen_keypoints(rng, data.keypoints[flat, targets]))
         return Batch(clean, mattes, keypoints, encode(references), encode(calibrated) if calibrated else None)
 

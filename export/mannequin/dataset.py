@@ -13,6 +13,9 @@ from torch import Tensor
 from export.mannequin.networks import Autoencoder
 from export.mannequin.render import GROUP, SIZE
 
+ERRING = 2
+"""Frames of each group that are encoded a second time, with mask errors, to serve as references."""
+
 
 class Pictures:
     """The groups of all render workers, memory-mapped."""
@@ -69,24 +72,27 @@ def as_reference(
 
 
 def write_latents(pictures: Pictures, autoencoder: Autoencoder, folder: Path, *, seed: int) -> None:
-    """Write latents.npy [G, 2, 8, z, h, w] float16 (0: targets, clean; 1: references, with mask errors) and mattes.npy."""
+    """Write latents.npy [G, 8 + ERRING, z, h, w] float16, and mattes.npy [G, 8 + ERRING, h, w] uint8.
+
+    The first eight are the clean frames; the others are the first frames again, as references with mask errors.
+    """
     rng = np.random.default_rng([seed, 5])
     z = autoencoder.mean.shape[1]
-    side, count = SIZE // 4, len(pictures)
-    latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16, (count, 2, GROUP, z, side, side))
-    mattes = np.lib.format.open_memmap(folder / "mattes.npy", "w+", np.uint8, (count, 2, GROUP, side, side))
-    for first in range(0, count, 4):
-        batch = []
-        for g in range(first, min(first + 4, count)):
-            frames, background = pictures.group(g)
-            batch += [frames, np.stack([as_reference(rng, f, background) for f in frames])]
-        images, matte = to_tensors(np.concatenate(batch))
+    side, count, each = SIZE // 4, len(pictures), GROUP + ERRING
+    latents = np.lib.format.open_memmap(folder / "latents.tmp.npy", "w+", np.float16, (count, each, z, side, side))
+    mattes = np.lib.format.open_memmap(folder / "mattes.npy", "w+", np.uint8, (count, each, side, side))
+    for g in range(count):
+        frames, background = pictures.group(g)
+        erring = [as_reference(rng, f, background) for f in frames[:ERRING]]
+        images, matte = to_tensors(np.concatenate([frames, np.stack(erring)]))
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             out = autoencoder.encode(images.to(memory_format=torch.channels_last), matte)
-        last = first + len(batch) // 2
-        latents[first:last] = out.half().numpy().reshape(-1, 2, GROUP, z, side, side)
-        small = torch.nn.functional.avg_pool2d(matte, 4) * 255.0
-        mattes[first:last] = small.round().byte().numpy().reshape(-1, 2, GROUP, side, side)
+        latents[g] = out.half().numpy()
+        mattes[g] = (torch.nn.functional.avg_pool2d(matte, 4)[:, 0] * 255.0).round().byte().numpy()
+        if g % 1000 == 999:
+            print(f"latents: {g + 1} of {count} groups", flush=True)
+    latents.flush()
+    (folder / "latents.tmp.npy").rename(folder / "latents.npy")
 
 
 class Latents:
