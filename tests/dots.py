@@ -19,8 +19,8 @@ STANDING = np.array(
 )  # fmt: skip
 """[17, 2] in COCO order: facing the viewer, in a square of 100."""
 
-COLOURS = np.array([(60 + 60 * (k % 4), 60 + 60 * (k // 4 % 4), 240 - 180 * (k // 16)) for k in range(17)], np.float64)
-"""Far enough apart for rounding and interpolation."""
+COLOURS = np.array([(60 + 60 * (k % 4), 60 + 60 * (k // 4), 240) for k in range(16)] + [(0, 0, 240)], np.float64)
+"""Far enough apart for rounding, and none is another mixed with black, as happens at the dots' edges."""
 
 
 def draw_person(
@@ -40,11 +40,13 @@ def draw_person(
 def find_person(image: NDArray[np.uint8]) -> Body | None:
     """The dots' centres; the silhouette is their box's hull. None where a dot is missing."""
     keypoints = np.empty((17, 2), np.float32)
+    rows, columns = np.nonzero(image[..., 2] > 200)
+    pixels = image[rows, columns].astype(np.float64)
     for k, colour in enumerate(COLOURS):
-        rows, columns = np.nonzero(np.abs(image.astype(np.float64) - colour).max(axis=2) < 12)
-        if len(rows) < 4:
+        own = np.abs(pixels - colour).max(axis=1) < 12
+        if own.sum() < 4:
             return None
-        keypoints[k] = columns.mean() + 0.5, rows.mean() + 0.5
+        keypoints[k] = columns[own].mean() + 0.5, rows[own].mean() + 0.5
     silhouette = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(silhouette, cv2.convexHull(np.rint(keypoints).astype(np.int32)), 255)
     return Body(keypoints=keypoints, visibility=np.full(17, 0.9, np.float32), silhouette=silhouette)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
+
+from tpc_stream.source import read_frames
 
 BITS = 12
 DARK, LIGHT = 40, 215
@@ -114,3 +117,8 @@ def packets_of(path: Path) -> list[tuple[int, int]]:
     """(position in the file, size) of each video packet, in the order of decoding."""
     with av.open(str(path)) as container:
         return [(p.pos or 0, p.size) for p in container.demux(video=0) if p.size]
+
+
+def indices(path: Path | str, **options: Any) -> list[int]:
+    """What the bars of all frames say, read with read_frames and its options."""
+    return [read_bars(frame.image) for frame in read_frames(path, **options)]

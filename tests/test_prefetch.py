@@ -299,12 +299,23 @@ def test_items_are_not_kept_once_given() -> None:
         def __del__(self) -> None:
             Item.alive -= 1
 
-    with prefetch((Item() for _ in range(20)), depth=2, name="ahead") as stream:
-        for _ in range(5):
+    release = threading.Event()
+
+    def make() -> Iterator[Item]:
+        yield Item()
+        yield Item()
+        release.wait(10)
+        yield Item()
+        yield Item()
+
+    with prefetch(make(), depth=2, name="ahead") as stream:
+        for _ in range(2):
             item = next(stream)
             del item
+        wait_until(lambda: Item.alive == 0)  # also while upstream is at the next one
+        release.set()
         wait_until(lambda: Item.alive == 2)
-    wait_until(lambda: Item.alive == 0)
+    assert Item.alive == 0
 
 
 @pytest.mark.parametrize("slow", ["producer", "consumer"])

@@ -191,6 +191,32 @@ def test_a_span_around_the_loop_leaves_out_the_stages(profiler: Profiler, clock:
     assert session.unaccounted_ms == 0.0
 
 
+def test_each_item_of_a_source_stands_alone(profiler: Profiler, clock: FakeClock) -> None:
+    def source() -> Iterator[Item]:
+        for k in range(3):
+            clock.advance(2.0**k)
+            yield Item(k)
+
+    list(profiler.source("source", source()))
+    assert of(profiler.session(), "source").batches == 3
+    assert list(profiler.series["source"].seconds) == [1.0, 2.0, 4.0]
+
+
+def test_a_span_of_upstream_is_no_part_of_the_stage_that_pulls(profiler: Profiler, clock: FakeClock) -> None:
+    def upstream() -> Iterator[Item]:
+        with profiler.span("open"):
+            clock.advance(1.0)
+        yield Item(0)
+
+    list(profiler.stage("stage", iter, upstream()))
+    session = profiler.session()
+    assert [(stage.name, stage.kind, stage.busy_ms) for stage in session.stages] == [
+        ("stage", "stage", 0.0),
+        ("open", "span", 1000.0),
+    ]
+    assert session.unaccounted_ms == 0.0
+
+
 def test_span_is_recorded_when_its_block_raises(profiler: Profiler, clock: FakeClock) -> None:
     def stage(upstream: Iterable[Item]) -> Iterator[Item]:
         for item in upstream:

@@ -123,7 +123,7 @@ def _frames(name: str, wanted: SourceRange, report: SourceReport, options: Sourc
 
 def _video_frames(media: Media, wanted: SourceRange, report: SourceReport) -> Iterator[Frame]:
     reader: PixelReader | None = None
-    for item in decode_range(media, wanted, report):
+    for index, item in enumerate(decode_range(media, wanted, report)):
         if reader is None:
             reader = PixelReader(
                 codec=media.decoder.name,
@@ -131,7 +131,7 @@ def _video_frames(media: Media, wanted: SourceRange, report: SourceReport) -> It
                 pixel_aspect=media.stream.sample_aspect_ratio,
             )
         image, alpha = reader.read(item.frame)
-        yield Frame(report.frames, item.seconds, image, item.captured_seconds, alpha)
+        yield Frame(index, item.seconds, image, item.captured_seconds, alpha)
         report.frames += 1
     if reader is None:
         duration = duration_seconds(media)

@@ -104,11 +104,12 @@ def picture_frames(
     """The sequence as frames; a damaged file is counted and leaves a gap, as an absent number does."""
     rate = Fraction(options.image_rate)
     next_slot: int | None = None
+    index = 0
     for file in files:
         seconds = file.slot / rate
         if seconds < wanted.start:
             continue
-        if report.frames == wanted.max_frames or (wanted.end is not None and seconds >= wanted.end):
+        if index == wanted.max_frames or (wanted.end is not None and seconds >= wanted.end):
             break
         if next_slot is not None and file.slot > next_slot:
             report.frames_missing += file.slot - next_slot
@@ -121,9 +122,10 @@ def picture_frames(
             report.frames_missing += 1
             report.warn(str(error))
             continue
-        yield Frame(report.frames, seconds - wanted.start, still.image, time.perf_counter(), still.alpha)
+        yield Frame(index, seconds - wanted.start, still.image, time.perf_counter(), still.alpha)
         report.frames += 1
-    if report.frames == 0:
+        index += 1
+    if index == 0:
         raise SourceError(f"{url} has no readable picture {wanted}: it holds {len(files)} at {rate} frames a second")
 
 
@@ -142,5 +144,5 @@ def repeated_picture(
     still = decode_still(url, options)
     for k in range(count):
         seconds = (first + k) / rate - wanted.start
-        yield Frame(report.frames, seconds, still.image, time.perf_counter(), still.alpha)
+        yield Frame(k, seconds, still.image, time.perf_counter(), still.alpha)
         report.frames += 1

@@ -153,7 +153,7 @@ def score_all(
     areas: tuple[float, float],
     scores: NDArray[np.float32],
 ) -> None:
-    """Fit and score every subset, block by block (see `fit_block`, `score_fits`): `scores` [columns of `high` x BLOCK]."""
+    """Fit and score every subset, block by block, as `fit_block` and `score_fits` do: `scores` [columns x BLOCK]."""
     fits = np.empty((5, BLOCK), np.float32)
     for column in range(high.shape[1]):
         fit_block(low, high, column, origin, least_spread, scales, fits)

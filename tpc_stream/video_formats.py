@@ -62,7 +62,9 @@ CONTAINERS: Mapping[str, Container] = {
 ENCODERS: Mapping[Codec, Encoder] = {
     # veryfast, measured on 90 frames of a real clip, 1 thread: 0.8 ms a frame at 128 pixels, 2.0 at 256, 5.9 at 512,
     # a third of ultrafast's size for 0.3 dB; medium takes 1.6 to 2.7 times as long for no smaller file.
-    "h264": Encoder("libx264", 18, 51, options={"preset": "veryfast", "forced-idr": "1"}),
+    # weightp, which is for fades, reads memory that nobody wrote when there are several threads: about one file in four
+    # differed by a few bits from the others made of the same frames.
+    "h264": Encoder("libx264", 18, 51, options={"preset": "veryfast", "forced-idr": "1", "weightp": "none"}),
     "hevc": Encoder(
         "libx265",
         20,

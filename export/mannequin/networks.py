@@ -101,7 +101,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, head: int, *, own: bool) -> None:
         super().__init__()
-        self.heads = max(1, round(channels / head))
+        self.heads, self.width = max(1, round(channels / head)), channels // max(1, round(channels / head))
         self.norm, self.norm_out = _norm(channels), nn.LayerNorm(channels)
         self.query, self.key, self.value = (nn.Linear(channels, channels, bias=False) for _ in range(3))
         self.out = nn.Linear(channels, channels)
@@ -133,11 +133,13 @@ class Attention(nn.Module):
             return torch.cat([first, *(spread(layer, b.to(y.dtype), i) for b, i in banks)], 1)
 
         def split(a: Tensor) -> Tensor:
-            return a.reshape(n, -1, self.heads, c // self.heads).transpose(1, 2)
+            return a.reshape(n, -1, self.heads, self.width).transpose(1, 2)
 
-        seen = functional.scaled_dot_product_attention(
-            split(self.query(y)), split(gather(self.key)), split(gather(self.value))
-        )
+        query, key, value = split(self.query(y)), split(gather(self.key)), split(gather(self.value))
+        # written out, and in the precision it comes in: on a CPU twice as fast as the fused kernel, backwards too
+        with torch.autocast(x.device.type, enabled=False):
+            weights = torch.softmax((query * self.width**-0.5) @ key.transpose(-1, -2), -1)
+            seen = weights @ value
         t = x.flatten(2).transpose(1, 2) + self.out(seen.transpose(1, 2).reshape(n, h * w, c))
         t = t + self.mlp(self.norm_out(t))
         return t.transpose(1, 2).reshape(n, c, h, w)

@@ -1,0 +1,43 @@
+"""Numbered PNG files at the end of the pipeline."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.animated import animated_frame, animated_frames
+from tpc_stream.errors import SinkError
+from tpc_stream.pictures import write_pictures, write_png
+
+
+def test_pictures_are_numbered_by_index_and_lossless(tmp_path: Path) -> None:
+    frames = [animated_frame(i, Fraction(i, 30), width=63, height=47) for i in (0, 1, 7)]
+    assert list(write_pictures(frames, f"{tmp_path}/out/")) == frames
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"frame_0000{i}.png" for i in (0, 1, 7)]
+    for frame in frames:
+        read = cv2.imread(str(tmp_path / f"out/frame_{frame.index:05d}.png"))
+        assert np.array_equal(read[..., ::-1], frame.image)
+
+
+def test_a_pattern_names_the_pictures(tmp_path: Path) -> None:
+    list(write_pictures(animated_frames(2), tmp_path / "a%02d.png"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a00.png", "a01.png"]
+
+
+def test_a_bad_pattern_is_told_before_the_first_frame() -> None:
+    with pytest.raises(SinkError, match="one number"):
+        write_pictures(iter(()), "out.png")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_what_cannot_be_written_whole_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("/dev/full")
+    with pytest.raises(SinkError, match=r"cannot write .*a\.png: No space left on device"):
+        write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(SinkError, match="No such file"):
+        write_png(tmp_path / "none/deeper/a.png", np.zeros((8, 8, 3), np.uint8))
