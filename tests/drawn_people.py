@@ -25,8 +25,9 @@ def placed(points: NDArray[np.float32], transform: Similarity) -> NDArray[np.flo
 
 
 def silhouette(points: NDArray[np.float32], *, width: int = 256, height: int = 256) -> NDArray[np.uint8]:
-    """HW uint8: trunk, head and limbs, as thick as the body is long."""
-    mask = np.zeros((height, width), np.uint8)
+    """HW uint8: trunk, head and limbs, as thick as the body is long. Drawn four times as large, for soft edges."""
+    points = points * 4
+    mask = np.zeros((height * 4, width * 4), np.uint8)
     long = float(np.linalg.norm(points[5:7].mean(0) - points[11:13].mean(0)))
     thick = max(1, round(long / 4))
 
@@ -37,7 +38,7 @@ def silhouette(points: NDArray[np.float32], *, width: int = 256, height: int = 2
     for a, b in BONES:
         cv2.line(mask, pixel(points[a]), pixel(points[b]), 255, thick)
     cv2.circle(mask, pixel(points[:5].mean(0)), max(1, round(long / 3.5)), 255, -1)
-    return mask
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def bent(points: NDArray[np.float32], *, seed: int, pixels: float) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -15,13 +16,18 @@ from tests.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame, Similarity
-from tpc_stream.procrustes import SearchConfig, fit
+from tpc_stream.portrait import prepare_portrait
+from tpc_stream.pose import PoseEstimator
+from tpc_stream.procrustes import SearchConfig, fit, mask_iou, warp
 
 SEEN = np.ones(17, np.float32)
 BLANK = np.zeros((256, 256, 3), np.uint8)
 
 
-def body(transform: Similarity = Similarity(0.8, 0.1, (128.0, 120.0)), *, seed: int = 0) -> Body:
+STANDS = Similarity(0.8, 0.1, (128.0, 120.0))
+
+
+def body(transform: Similarity = STANDS, *, seed: int = 0) -> Body:
     points = placed(bent(STANDING, seed=seed, pixels=5), transform)
     return Body(points, SEEN, silhouette(points))
 
@@ -128,7 +134,8 @@ def test_the_report_counts() -> None:
     frames = run(body(), None, None, spoilt("one point"), spoilt("coincident"), body(seed=4), report=report)
     assert dict(report.frames) == {"fresh": 2, "held": 4}
     assert report.reasons.total() == 4 and report.reasons["no person found"] == 2 and len(report.reasons) == 3
-    assert report.mean_iou == pytest.approx(np.mean([f.calibration.iou for f in frames if f.calibration.status == "fresh"]))
+    fresh = [f.calibration.iou for f in frames if f.calibration.status == "fresh"]
+    assert report.mean_iou == pytest.approx(np.mean(fresh))
 
 
 def test_a_low_iou_can_be_refused_and_the_visibility_chosen() -> None:
@@ -146,27 +153,20 @@ def test_options_that_cannot_be_are_refused() -> None:
 
 
 def official(shared: Path, *, every: int) -> tuple[Portrait, list[PosedFrame]]:
-    """The authors' reference and driving video, their masks, our pose: 512 x 512."""
-    import av
-
-    from tpc_stream.portrait import prepare_portrait
-    from tpc_stream.pose import estimate_poses
-
+    """The authors' reference and driving video with their masks and our poses, 512 x 512."""
     folder = shared / "samples" / "tpc-official"
     picture = cv2.cvtColor(cv2.imread(str(folder / "reference.png"), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     mask = cv2.imread(str(folder / "reference_mask.png"), cv2.IMREAD_GRAYSCALE)
-    prepared = prepare_portrait(picture, mask=mask, width=512, height=512)
-    with av.open(str(folder / "driving.mp4")) as container:
-        frames = [
-            Frame(i, Fraction(i, 30), picture.to_ndarray(format="rgb24"), 0.0)
-            for i, picture in enumerate(container.decode(video=0))
-        ]
     chosen = []
-    for item in estimate_poses(frames):
-        if item.frame.index % every == 0:
-            assert item.body is not None
-            theirs = cv2.imread(str(folder / "target_masks" / f"{item.frame.index:03d}.png"), cv2.IMREAD_GRAYSCALE)
-            chosen.append(PosedFrame(item.frame, Body(item.body.keypoints, item.body.visibility, theirs)))
+    with PoseEstimator() as estimator, av.open(str(folder / "driving.mp4")) as container:
+        prepared = prepare_portrait(picture, mask=mask, width=512, height=512, estimator=estimator)
+        for i, decoded in enumerate(container.decode(video=0)):
+            if i % every == 0:
+                frame = Frame(i, Fraction(i, 30), decoded.to_ndarray(format="rgb24"), 0.0)
+                person = estimator.estimate(frame.image)
+                assert person is not None
+                theirs = cv2.imread(str(folder / "target_masks" / f"{i:03d}.png"), cv2.IMREAD_GRAYSCALE)
+                chosen.append(PosedFrame(frame, Body(person.keypoints, person.visibility, theirs)))
     return prepared, chosen
 
 
@@ -176,21 +176,18 @@ def check_official(shared: Path, *, every: int) -> None:
     frames = list(calibrate(items, prepared, report=report))
     assert report.frames == {"fresh": len(items)}
     assert report.mean_iou >= 0.54
-    everything, face = [], []
-    for item in items:
-        for points, into in ((slice(0, 17), everything), (slice(0, 5), face)):
-            transform = fit(prepared.body.keypoints[points], item.body.keypoints[points])
-            into.append(transform)
-    from tpc_stream.procrustes import mask_iou, warp
 
     def mean_iou(transforms: list[Similarity]) -> float:
-        return float(np.mean([
-            mask_iou(warp(prepared.image, prepared.mask, t, width=512, height=512)[1], i.body.silhouette)
-            for t, i in zip(transforms, items, strict=True)
-        ]))  # fmt: skip
+        pairs = zip(transforms, items, strict=True)
+        warped = ((warp(prepared.image, prepared.mask, t, width=512, height=512)[1], i) for t, i in pairs)
+        return float(np.mean([mask_iou(mask, i.body.silhouette) for mask, i in warped if i.body is not None]))
+
+    def of_points(end: int) -> float:
+        own = prepared.body.keypoints[:end]
+        return mean_iou([fit(own, i.body.keypoints[:end]) for i in items if i.body is not None])
 
     assert report.mean_iou == pytest.approx(mean_iou([f.calibration.transform for f in frames]), abs=1e-3)
-    assert report.mean_iou > mean_iou(everything) + 0.01 > mean_iou(face), "the search is what brings it"
+    assert report.mean_iou > of_points(17) + 0.01 > of_points(5), "the search is what brings it"
 
 
 @pytest.mark.samples

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ def applied(transform: Similarity, points: Points) -> Points:
     return points @ transform.matrix[:, :2].T + transform.matrix[:, 2]
 
 
+@settings(max_examples=40, deadline=None)
 @given(point_pairs())
 def test_is_what_scikit_image_finds(pair: tuple[Points, Points]) -> None:
     x, y = pair
@@ -51,6 +52,7 @@ def test_is_what_scikit_image_finds(pair: tuple[Points, Points]) -> None:
     np.testing.assert_allclose(ours, theirs.params[:2], atol=1e-5, rtol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(point_pairs())
 def test_no_small_change_fits_better(pair: tuple[Points, Points]) -> None:
     x, y = pair
@@ -62,6 +64,7 @@ def test_no_small_change_fits_better(pair: tuple[Points, Points]) -> None:
         assert ((applied(other, x) - y) ** 2).sum() >= error * (1 - 1e-9) - 1e-9
 
 
+@settings(max_examples=40, deadline=None)
 @given(point_pairs())
 def test_never_reflects(pair: tuple[Points, Points]) -> None:
     x, _ = pair
@@ -72,6 +75,7 @@ def test_never_reflects(pair: tuple[Points, Points]) -> None:
     assert np.linalg.det(transform.matrix[:, :2]) > 0
 
 
+@settings(max_examples=40, deadline=None)
 @given(point_pairs(), st.randoms())
 def test_order_of_points_does_not_matter(pair: tuple[Points, Points], random) -> None:
     x, y = pair
@@ -79,6 +83,7 @@ def test_order_of_points_does_not_matter(pair: tuple[Points, Points], random) ->
     np.testing.assert_allclose(fit(x[order], y[order]).matrix, fit(x, y).matrix, atol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(point_pairs(), st.floats(-3, 3))
 def test_turning_both_turns_nothing_between_them(pair: tuple[Points, Points], radians: float) -> None:
     x, y = pair

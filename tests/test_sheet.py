@@ -110,5 +110,5 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="columns = 0"):
         ContactSheet(portrait=portrait(np.zeros((64, 64, 3), np.uint8)), calibrated=lambda f: f.image, columns=0)
     list(collect(animated_frames(2), empty))
-    with pytest.raises(SinkError, match="cannot write .*none"):
+    with pytest.raises(SinkError, match=r"cannot write .*none"):
         empty.save(tmp_path / "none/deeper/sheet.png")

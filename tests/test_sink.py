@@ -113,7 +113,8 @@ def test_times_that_do_not_fit_the_clock_are_rounded_and_told(
     times = [Fraction(k, 7) for k in range(5)]
     with caplog.at_level(logging.INFO):
         run((animated_frame(i, t) for i, t in enumerate(times)), tmp_path / "out.mp4")
-    assert all(abs(got - want) <= Fraction(1, 180_000) for got, want in zip(read_times(tmp_path / "out.mp4"), times))
+    got = read_times(tmp_path / "out.mp4")
+    assert all(abs(a - b) <= Fraction(1, 180_000) for a, b in zip(got, times, strict=True))
     assert sum("rounded to the time base" in record.message for record in caplog.records) == 1
 
 
@@ -254,7 +255,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "config", "text"),
     [
-        ("out.mp4", SinkConfig(codec="ffv1"), r"\.mp4 files cannot hold 'ffv1' video: choose one of h264, hevc, vp9, av1"),
+        ("out.mp4", SinkConfig(codec="ffv1"), r"\.mp4 files cannot hold 'ffv1' video: choose one of h264, hevc"),
         ("out.webm", SinkConfig(), r"\.webm files cannot hold 'h264'"),
         ("out.avi", SinkConfig(), r"its suffix '\.avi': use one of \.mp4, \.mov, \.mkv, \.webm"),
         ("out.mp4", SinkConfig(crf=52), "h264 takes a crf from 0 .best. to 51, got 52"),
@@ -383,7 +384,7 @@ def test_a_track_that_is_not_there_is_told(tmp_path: Path, beep: Path) -> None:
     assert count_audio_tracks(str(beep)) == 1
     with pytest.raises(SourceError, match=r"has 1 audio track\(s\), not audio track 1"):
         run(animated_frames(3), tmp_path / "out.mp4", sound=SoundSource(str(beep), track=1))
-    with pytest.raises(SourceError, match="cannot be read from .*nothing.mp4"):
+    with pytest.raises(SourceError, match=r"cannot be read from .*nothing\.mp4"):
         run(animated_frames(3), tmp_path / "out.mp4", sound=SoundSource(str(tmp_path / "nothing.mp4")))
     with pytest.raises(InputError, match="range of the sound is empty"):
         SoundSource("a.mp4", start_seconds=Fraction(2), end_seconds=Fraction(2))

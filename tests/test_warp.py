@@ -45,7 +45,7 @@ def test_area_and_place_follow_the_scale(disc: np.ndarray, scale: float) -> None
     _, mask = warp(np.zeros((64, 64, 3), np.uint8), disc, Similarity(scale, 0.4, (20.0, 10.0)), width=96, height=96)
     assert mask.sum() / disc.sum() == pytest.approx(scale**2, rel=0.03)
     moments, before = cv2.moments(mask), cv2.moments(disc)
-    centre = np.array([before["m10"] / before["m00"], before["m01"] / before["m00"], 1]) + [0.5, 0.5, 0]
+    centre = np.array([before["m10"] / before["m00"] + 0.5, before["m01"] / before["m00"] + 0.5, 1])
     expected = Similarity(scale, 0.4, (20.0, 10.0)).matrix @ centre - 0.5
     assert moments["m10"] / moments["m00"] == pytest.approx(expected[0], abs=0.1)
     assert moments["m01"] / moments["m00"] == pytest.approx(expected[1], abs=0.1)

@@ -64,6 +64,7 @@ def calibrate(
     config = config or CalibrationConfig()
     report = report if report is not None else CalibrationReport()
     searcher = Searcher(portrait.body.keypoints, portrait.body.visibility, portrait.mask, config=config.search)
+    hold = Fraction(config.hold_seconds).limit_denominator(1_000_000)  # 0.3 means 3/10: pts are exact
     good: tuple[Fraction, Similarity] | None = None
     for item in posed:
         answer = _search(searcher, item.body, config.minimum_iou)
@@ -74,7 +75,7 @@ def calibrate(
         else:
             kind, detail = answer
             report.reasons[kind] += 1
-            held = good is not None and pts - good[0] <= config.hold_seconds
+            held = good is not None and pts - good[0] <= hold
             transform = good[1] if good is not None and held else IDENTITY
             iou = _iou(searcher, transform, item.body)
             status = "held" if held else "uncalibrated"

@@ -30,8 +30,8 @@ class _Column:
 class ContactSheet:
     """Collects frames at equal distances, however many come, in bounded memory.
 
-    It keeps every k-th frame, shrunk; when 8 times the wanted columns are kept, every other one is dropped and k doubles.
-    The distances of the frames that are shown so differ by an eighth at most.
+    It keeps every k-th frame, shrunk; when 8 times the wanted columns are kept, every other one is dropped and k
+    doubles. So there are always at least 4 to choose each column from, and the distances are nearly equal.
     """
 
     def __init__(

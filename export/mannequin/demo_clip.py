@@ -32,6 +32,10 @@ def dressed(
         for name in names:
             look.colours[PARTS.index(name)] = look.second_colours[PARTS.index(name)] = colour
             look.patterns[PARTS.index(name)] = 0.0
+    legs = rest[np.isin(look.parts, [PARTS.index("thigh"), PARTS.index("shin")]), 2]
+    look.cuts[:] = [np.quantile(legs, 0.86), look.cuts[1], legs.min() - 1.0, 0.0]  # a shirt to the hip, long trousers
+    look.thickness[[PARTS.index("thigh"), PARTS.index("shin")]] = 0.016
+    look.colours[PARTS.index("foot")] = look.second_colours[PARTS.index("foot")] = (0.16, 0.13, 0.12)
     look.light[:] = [[-0.45, -0.75, 0.48], [0.8, -0.5, 0.33], [0.42, 0.42, 0.44]]
     look.face[3] = 1.0
     return look
@@ -124,7 +128,9 @@ def write_clip(path: Path, pictures: list[NDArray[np.uint8]]) -> None:
 
 def _on(drawn: NDArray[np.uint8], background: NDArray[np.float32]) -> NDArray[np.uint8]:
     alpha = drawn[..., 3:].astype(np.float32) / 255.0
-    shadow = cv2.GaussianBlur(np.roll(alpha[..., 0], (len(alpha) // 40, len(alpha) // 28), (0, 1)), (0, 0), len(alpha) / 50)
+    size = len(alpha)
+    aside = np.array([[1, 0, size / 28], [0, 1, size / 40]])
+    shadow = cv2.GaussianBlur(cv2.warpAffine(alpha[..., 0], aside, (size, size)), (0, 0), size / 50)
     ground = background * (1 - 0.25 * shadow[..., None])
     return (drawn[..., :3] * alpha + ground * (1 - alpha)).clip(0, 255).round().astype(np.uint8)
 
@@ -135,7 +141,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("tpc_stream/assets"))
     parser.add_argument("--portrait-size", type=int, default=512)
     parser.add_argument("--clip-size", type=int, default=256)
-    parser.add_argument("--portrait-seed", type=int, default=12)
+    parser.add_argument("--portrait-seed", type=int, default=20)
     parser.add_argument("--dancer-seed", type=int, default=5)
     options = parser.parse_args(argv)
     poser, clips = Poser(), find_clips(options.clips)
@@ -146,7 +152,7 @@ def main(argv: list[str]) -> int:
     renderer = Renderer(poser.faces, len(poser.bones), size=options.portrait_size)
     colours = {"top": (0.72, 0.16, 0.18), "trousers": (0.22, 0.31, 0.48)}
     renderer.dress(dressed(options.portrait_seed, rest, poser.bones, **colours), rest)
-    view = place(0.80, 0.0, 0.0, 0.0) @ camera(-0.25, 0.03, 5.0)
+    view = place(0.86, 0.0, 0.0, -0.02) @ camera(-0.25, 0.03, 5.0)
     drawn = renderer.draw(vertices[0], vertex_normals(vertices[0], poser.faces), points[0], view)
     portrait = _on(drawn, studio(options.portrait_size, (196, 188, 172), (120, 98, 80)))
     cv2.imwrite(str(options.out / "demo_reference.png"), portrait[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
