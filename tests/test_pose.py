@@ -183,7 +183,7 @@ def test_the_native_library_trusts_no_server() -> None:
 def test_a_wrong_model_is_refused_when_opened(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.task"
     wrong.write_bytes(b"not a model")
-    with PoseEstimator(PoseConfig(model_path=wrong)) as estimator, pytest.raises(PoseError, match=r"wrong\.task has sha"):
+    with PoseEstimator(PoseConfig(model_path=wrong)) as estimator, pytest.raises(PoseError, match="has sha256"):
         estimator.estimate(np.zeros((64, 64, 3), np.uint8))
 
 

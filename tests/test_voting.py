@@ -57,6 +57,12 @@ def test_one_wrong_keypoint_does_not_move_the_median() -> None:
     assert np.abs(result.body.keypoints - STANDING).max() < 0.01
 
 
+def test_two_equal_answers_meet_in_the_middle() -> None:
+    one, other = _body(), _body()
+    moved = Body(other.keypoints + 4, other.visibility, other.silhouette)
+    assert np.allclose(vote([one, moved], agreement=0.1).body.keypoints, STANDING + 2, atol=1e-3)
+
+
 def test_a_single_answer_is_its_own_vote() -> None:
     result = vote([_body()], agreement=0.1)
     assert result.winners == (0,) and result.runner_up_share == 0.0

@@ -25,9 +25,9 @@ def autoencoder_loss(model: Autoencoder, images: Tensor, mattes: Tensor, *, nois
     weight = 0.05 + near
     weight = weight / weight.mean()
     difference = decoded * found + plain * (1 - found) - (images * mattes + plain * (1 - mattes))
-    slopes = (
-        (difference[..., 1:] - difference[..., :-1]).abs() * weight[..., 1:]
-    ).mean() + ((difference[..., 1:, :] - difference[..., :-1, :]).abs() * weight[..., 1:, :]).mean()
+    slopes = ((difference[..., 1:] - difference[..., :-1]).abs() * weight[..., 1:]).mean() + (
+        (difference[..., 1:, :] - difference[..., :-1, :]).abs() * weight[..., 1:, :]
+    ).mean()
     matte = ((found - mattes).abs() * weight).mean()
     colour = (difference.abs() * weight).mean() + (difference**2 * weight).mean()
     return colour + 0.5 * slopes + 0.5 * matte + 1e-4 * (latents**2).mean()
@@ -45,7 +45,9 @@ def person_psnr(model: Autoencoder, frames: np.ndarray) -> float:
     return float((10 * torch.log10(4.0 * region.sum((1, 2, 3)) / error.clamp_min(1e-6))).mean())
 
 
-def train_autoencoder(folder: Path, *, widths: Widths, minutes: float, batch: int = 16, rate: float = 2e-3, seed: int = 0) -> None:
+def train_autoencoder(
+    folder: Path, *, widths: Widths, minutes: float, batch: int = 16, rate: float = 2e-3, seed: int = 0
+) -> None:
     """Train for that many minutes and write autoencoder.pt: the weights, with latents scaled to unit variance."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 3])
@@ -74,7 +76,8 @@ def train_autoencoder(folder: Path, *, widths: Widths, minutes: float, batch: in
         if step % 200 == 0:
             seconds = time.monotonic() - start
             print(
-                f"autoencoder {step} {seconds:.0f}s loss {mean:.4f} held-out person {person_psnr(model, held_out):.2f} dB "
+                f"autoencoder {step} {seconds:.0f}s loss {mean:.4f} "
+                f"held-out person {person_psnr(model, held_out):.2f} dB "
                 f"{step * batch / seconds:.0f} pictures/s",
                 flush=True,
             )

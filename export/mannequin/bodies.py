@@ -5,7 +5,6 @@ Skinning is the slow step, so every body is posed once and kept on disk; the ren
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-TRAIN_CLIPS = ("dance_a", "walk", "kick", "jump", "spin", "run")
-TEST_CLIPS = ("dance_b", "punch")
+from export.mannequin.motion import TEST_CLIPS, TRAIN_CLIPS, hinge, load_clip, mixed_frame, rotation
+
 _CLIP_AXES = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 """From the clips' axes (x ahead, y up) to the bodies' (y behind, z up)."""
-_LIMB_SLICES = {"right_leg": (16, 25), "right_arm": (25, 30), "left_leg": (30, 39), "left_arm": (39, 44)}
-_ELBOWS, _KNEES, _SHOULDERS, _CHEST_NECK = (29, 43), (20, 34), (25, 39), (8, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,77 +40,8 @@ class PosedBodies:
     def load(cls, folder: Path, split: str) -> PosedBodies:
         """Memory-map what `build` wrote for split "train" or "test"."""
         parts = {n: np.load(folder / f"{split}_{n}.npy", mmap_mode="r") for n in ("vertices", "normals", "keypoints")}
-        rest, faces, bones = (
-            np.load(folder / f"{n}.npy") for n in (f"{split}_rest", "faces", "bones")
-        )
+        rest, faces, bones = (np.load(folder / f"{n}.npy") for n in (f"{split}_rest", "faces", "bones"))
         return cls(**parts, rest=rest, faces=faces, bones=bones)
-
-
-def find_clips(folder: Path | None) -> Path:
-    """The folder of the motion clips: the one given, else that of an installed `pybullet_data`."""
-    if folder is None:
-        try:
-            import pybullet_data  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise FileNotFoundError(
-                "no motion clips: give --clips DIR (humanoid3d_*.txt of DeepMimic) or pip install pybullet"
-            ) from error
-        folder = Path(pybullet_data.getDataPath()) / "data" / "motions"
-    if not (folder / "humanoid3d_walk.txt").exists():
-        raise FileNotFoundError(f"{folder} holds no humanoid3d_walk.txt; give --clips DIR")
-    return folder
-
-
-def load_clip(folder: Path, name: str) -> NDArray[np.float64]:
-    """[frames, 44] of a DeepMimic clip: seconds, root position, then quaternions (w first) and hinge angles."""
-    return np.asarray(json.loads((folder / f"humanoid3d_{name}.txt").read_text())["Frames"], dtype=np.float64)
-
-
-def _rotation(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
-def _hinge(angle: float) -> NDArray[np.float64]:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _quaternion_product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    w = a[0] * b[0] - a[1:] @ b[1:]
-    return np.concatenate([[w], a[0] * b[1:] + b[0] * a[1:] + np.cross(a[1:], b[1:])])
-
-
-def _random_quaternion(rng: np.random.Generator, spread_radians: float) -> NDArray[np.float64]:
-    axis = rng.normal(size=3) * spread_radians
-    angle = float(np.linalg.norm(axis)) + 1e-9
-    return np.concatenate([[np.cos(angle / 2)], axis / angle * np.sin(angle / 2)])
-
-
-def mixed_frame(rng: np.random.Generator, clips: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """A frame of a clip; six in ten with limbs of other frames and with joints moved at random."""
-
-    def draw() -> NDArray[np.float64]:
-        clip = clips[rng.integers(len(clips))]
-        return clip[rng.integers(len(clip))].copy()
-
-    frame = draw()
-    if rng.random() < 0.6:
-        for first, last in _LIMB_SLICES.values():
-            if rng.random() < 0.5:
-                frame[first:last] = draw()[first:last]
-        for joints, spread in ((_SHOULDERS, 0.35), (_CHEST_NECK, 0.12)):
-            for k in joints:
-                frame[k : k + 4] = _quaternion_product(frame[k : k + 4], _random_quaternion(rng, spread))
-        for k in _ELBOWS:
-            frame[k] = np.clip(frame[k] + rng.normal() * 0.4, 0.0, 2.4)
-    return frame
 
 
 class Poser:
@@ -149,15 +77,15 @@ class Poser:
 
     def _joints(self, f: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """World rotation of every joint of a clip frame, in the bodies' axes."""
-        world = {"root": _rotation(f[4:8])}
-        world["chest"] = world["root"] @ _rotation(f[8:12])
-        world["neck"] = world["chest"] @ _rotation(f[12:16])
+        world = {"root": rotation(f[4:8])}
+        world["chest"] = world["root"] @ rotation(f[8:12])
+        world["neck"] = world["chest"] @ rotation(f[12:16])
         for side, leg, arm in (("R", 16, 25), ("L", 30, 39)):
-            world["hip" + side] = world["root"] @ _rotation(f[leg : leg + 4])
-            world["knee" + side] = world["hip" + side] @ _hinge(f[leg + 4])
-            world["ankle" + side] = world["knee" + side] @ _rotation(f[leg + 5 : leg + 9])
-            world["shoulder" + side] = world["chest"] @ _rotation(f[arm : arm + 4])
-            world["elbow" + side] = world["shoulder" + side] @ _hinge(f[arm + 4])
+            world["hip" + side] = world["root"] @ rotation(f[leg : leg + 4])
+            world["knee" + side] = world["hip" + side] @ hinge(f[leg + 4])
+            world["ankle" + side] = world["knee" + side] @ rotation(f[leg + 5 : leg + 9])
+            world["shoulder" + side] = world["chest"] @ rotation(f[arm : arm + 4])
+            world["elbow" + side] = world["shoulder" + side] @ hinge(f[arm + 4])
         return {k: _CLIP_AXES @ r @ _CLIP_AXES.T for k, r in world.items()}
 
     def bone_poses(self, rest: NDArray[np.float64], frame: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -188,7 +116,7 @@ class Poser:
     def pose(
         self, phenotype: dict[str, float], bone_poses: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vertices [P, V, 3] and COCO keypoints [P, 17, 3] of bone poses [P, bones, 4, 4]; centred on the body's box."""
+        """Vertices [P, V, 3] and COCO keypoints [P, 17, 3] of bone poses [P, bones, 4, 4]; the box is centred."""
         dtype = self.model.template_vertices.dtype
         with torch.no_grad():
             out = self.model(

@@ -84,7 +84,9 @@ def write_bundle(folder: Path, specs: list[GraphSpec], *, version: str, origin: 
         for case in _CASES:
             difference = parity(spec, path, **case_axes(case, spec))
             if difference > ALLOWED_DIFFERENCE:
-                raise ValueError(f"{path} differs from torch by {difference:.2e} for {case}; at most {ALLOWED_DIFFERENCE}")
+                raise ValueError(
+                    f"{path} differs from torch by {difference:.2e} for {case}; at most {ALLOWED_DIFFERENCE}"
+                )
             worst = max(worst, difference)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         text += f'\n[graphs.{spec.name}]\nfile = "{path.name}"\nsha256 = "{digest}"\n'

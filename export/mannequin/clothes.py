@@ -24,15 +24,23 @@ _BONE_STARTS = {
 }
 _PLAIN, _STRIPES_Z, _STRIPES_X, _CHECKS, _WAVES, _DOTS, _HALVES_Z, _HALVES_X, _PICTURE = range(9)
 _SKIN_TONES = np.array(
-    [[0.98, 0.83, 0.73], [0.94, 0.74, 0.60], [0.80, 0.58, 0.42], [0.60, 0.41, 0.29], [0.40, 0.26, 0.18], [0.25, 0.16, 0.12]]
+    [
+        [0.98, 0.83, 0.73],
+        [0.94, 0.74, 0.60],
+        [0.80, 0.58, 0.42],
+        [0.60, 0.41, 0.29],
+        [0.40, 0.26, 0.18],
+        [0.25, 0.16, 0.12],
+    ]
 )
 _SHIRTS = np.array(
-    [[0.95, 0.95, 0.95], [0.08, 0.08, 0.09], [0.5, 0.5, 0.52], [0.12, 0.17, 0.33], [0.55, 0.70, 0.88], [0.62, 0.12, 0.14],
-     [0.36, 0.40, 0.22], [0.90, 0.84, 0.70], [0.86, 0.55, 0.60], [0.16, 0.40, 0.30], [0.93, 0.75, 0.25], [0.40, 0.22, 0.45]]
+    [[0.95, 0.95, 0.95], [0.08, 0.08, 0.09], [0.5, 0.5, 0.52], [0.12, 0.17, 0.33], [0.55, 0.70, 0.88],
+     [0.62, 0.12, 0.14], [0.36, 0.40, 0.22], [0.90, 0.84, 0.70], [0.86, 0.55, 0.60], [0.16, 0.40, 0.30], [0.93, 0.75, 0.25],
+     [0.40, 0.22, 0.45]]
 )  # fmt: skip
 _TROUSERS = np.array(
-    [[0.20, 0.30, 0.48], [0.36, 0.47, 0.64], [0.10, 0.13, 0.22], [0.07, 0.07, 0.08], [0.30, 0.30, 0.32], [0.70, 0.62, 0.47],
-     [0.40, 0.30, 0.20], [0.85, 0.84, 0.80], [0.33, 0.36, 0.24]]
+    [[0.20, 0.30, 0.48], [0.36, 0.47, 0.64], [0.10, 0.13, 0.22], [0.07, 0.07, 0.08], [0.30, 0.30, 0.32],
+     [0.70, 0.62, 0.47], [0.40, 0.30, 0.20], [0.85, 0.84, 0.80], [0.33, 0.36, 0.24]]
 )  # fmt: skip
 
 
@@ -73,7 +81,9 @@ def base_parts(bones: NDArray[np.str_]) -> NDArray[np.int32]:
 
 def _colour(rng: np.random.Generator, palette: NDArray[np.float64]) -> NDArray[np.float64]:
     if rng.random() < 0.55:
-        return np.clip(palette[rng.integers(len(palette))] * rng.uniform(0.8, 1.15) + rng.normal(size=3) * 0.03, 0.02, 1.0)
+        return np.clip(
+            palette[rng.integers(len(palette))] * rng.uniform(0.8, 1.15) + rng.normal(size=3) * 0.03, 0.02, 1.0
+        )
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.05, 1.0), rng.uniform(0.15, 1.0)))
 
 
@@ -84,7 +94,9 @@ def _pattern(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.array([kind, repeats, shift, cut])
 
 
-def _hair(rng: np.random.Generator, parts: NDArray[np.int32], rest: NDArray[np.float32], bones: NDArray[np.str_]) -> float:
+def _hair(
+    rng: np.random.Generator, parts: NDArray[np.int32], rest: NDArray[np.float32], bones: NDArray[np.str_]
+) -> float:
     """Mark hair on parts, in place; returns its thickness in metres."""
     head = np.isin(parts, [PARTS.index("face"), PARTS.index("eye")])
     low, high = rest[head].min(0), rest[head].max(0)
@@ -138,9 +150,11 @@ def random_look(
             patterns[i, 3] = rng.uniform(low, high)
 
     def reach(names: tuple[str, ...], axis: int) -> tuple[float, float]:
-        values = np.abs(rest[np.isin(parts, [PARTS.index(n) for n in names]), axis]) if axis == 0 else rest[
-            np.isin(parts, [PARTS.index(n) for n in names]), axis
-        ]
+        values = (
+            np.abs(rest[np.isin(parts, [PARTS.index(n) for n in names]), axis])
+            if axis == 0
+            else rest[np.isin(parts, [PARTS.index(n) for n in names]), axis]
+        )
         return float(values.min()), float(values.max())
 
     x0, x1 = reach(("upperarm", "lowerarm"), 0)

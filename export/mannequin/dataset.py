@@ -25,7 +25,9 @@ class Pictures:
         if not found:
             raise FileNotFoundError(f"{folder} holds no frames_*.npy; run `python -m export mannequin render` first")
         self._frames = [np.load(f, mmap_mode="r") for f in found]
-        self._backgrounds = [np.load(f.with_name(f.name.replace("frames", "backgrounds")), mmap_mode="r") for f in found]
+        self._backgrounds = [
+            np.load(f.with_name(f.name.replace("frames", "backgrounds")), mmap_mode="r") for f in found
+        ]
         self.keypoints = np.concatenate([np.load(f.with_name(f.name.replace("frames", "keypoints"))) for f in found])
         """[G, 8, 17, 2] x / width, y / height."""
         self._starts = np.cumsum([0, *(len(f) for f in self._frames)])

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.mannequin.bodies import Poser, find_clips, load_clip, vertex_normals
+from export.mannequin.bodies import Poser, vertex_normals
 from export.mannequin.clothes import PARTS, Look, random_look
+from export.mannequin.motion import find_clips, load_clip
 from export.mannequin.pictures import load_pictures
 from export.mannequin.renderer import Renderer
 from export.mannequin.scene import camera, place
@@ -24,7 +25,12 @@ DANCER = {"gender": 0.1, "age": 0.7, "height": 0.6, "weight": 0.45, "muscle": 0.
 
 
 def dressed(
-    seed: int, rest: NDArray[np.float32], bones: NDArray[np.str_], *, top: tuple[float, ...], trousers: tuple[float, ...]
+    seed: int,
+    rest: NDArray[np.float32],
+    bones: NDArray[np.str_],
+    *,
+    top: tuple[float, ...],
+    trousers: tuple[float, ...],
 ) -> Look:
     """A drawn look with plain clothes of the given colours and a light from the left."""
     look = random_look(np.random.default_rng(seed), rest, bones, load_pictures("train"))
@@ -46,7 +52,9 @@ def studio(size: int, wall: tuple[float, ...], floor: tuple[float, ...]) -> NDAr
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) / size
     glow = np.exp(-((columns - 0.42) ** 2 / 0.22 + (rows - 0.35) ** 2 / 0.3))[..., None]
     mix = (1 / (1 + np.exp(-(rows - 0.80) * 60)))[..., None]
-    picture = (np.array(wall) * (0.78 + 0.3 * glow)) * (1 - mix) + np.array(floor) * (0.85 + 0.25 * rows[..., None]) * mix
+    picture = (np.array(wall) * (0.78 + 0.3 * glow)) * (1 - mix) + np.array(floor) * (
+        0.85 + 0.25 * rows[..., None]
+    ) * mix
     return picture.clip(0, 255).astype(np.float32)
 
 
@@ -79,7 +87,9 @@ def view_at(seconds: float) -> NDArray[np.float64]:
     yaw = 0.75 * np.sin(2 * np.pi * seconds / 5.0) * (1 - _bump(seconds, 1.6, 4.4))
     near = _bump(seconds, 0.6, 2.2)
     lean = _bump(seconds, 1.8, 4.2)
-    return place(0.66 + 0.17 * near, np.radians(-68.0) * lean, 0.10 * lean, -0.04 - 0.04 * near) @ camera(yaw, 0.06, 5.0)
+    return place(0.66 + 0.17 * near, np.radians(-68.0) * lean, 0.10 * lean, -0.04 - 0.04 * near) @ camera(
+        yaw, 0.06, 5.0
+    )
 
 
 def bent(frame: NDArray[np.float64], radians: float) -> NDArray[np.float64]:
@@ -87,7 +97,12 @@ def bent(frame: NDArray[np.float64], radians: float) -> NDArray[np.float64]:
     out = frame.copy()
     c, s = np.cos(radians / 2), np.sin(radians / 2)
     w, x, y, z = frame[8:12]
-    out[8:12] = [w * c + z * s, x * c + y * s, y * c - x * s, z * c - w * s]  # times a turn about z, the clips' left-right
+    out[8:12] = [
+        w * c + z * s,
+        x * c + y * s,
+        y * c - x * s,
+        z * c - w * s,
+    ]  # times a turn about z, the clips' left-right
     return out
 
 
@@ -97,7 +112,9 @@ def sound() -> NDArray[np.float32]:
     out = np.zeros((2, len(time)))
     for k, pitch in enumerate((220.0, 330.0, 277.2, 440.0, 330.0, 277.2, 370.0, 330.0, 277.2, 220.0)):
         t = time - 0.5 * k
-        tone = np.where(t >= 0, np.sin(2 * np.pi * pitch * t) * np.exp(-6 * np.abs(t)) * (1 - np.exp(-200 * np.abs(t))), 0)
+        tone = np.where(
+            t >= 0, np.sin(2 * np.pi * pitch * t) * np.exp(-6 * np.abs(t)) * (1 - np.exp(-200 * np.abs(t))), 0
+        )
         t = time - 0.5 * k - 0.25
         tick = np.where(t >= 0, np.sin(2 * np.pi * 1900 * t) * np.exp(-90 * np.abs(t)), 0)
         left = 0.5 + 0.4 * np.cos(k * 1.3)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.mannequin.networks import LIMBS
+from export.mannequin.animator import LIMBS
 from export.mannequin.render import CONDITIONS, SIZE
 from tpc_stream.plate import background_plate
 from tpc_stream.procrustes import search
@@ -29,7 +30,9 @@ class BundleRunner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._sessions = {
-            name: onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            name: onnxruntime.InferenceSession(
+                str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
             for name in ("encode", "reference", "pose", "denoise", "decode")
         }
 
@@ -46,17 +49,19 @@ class BundleRunner:
     def animate(
         self, reference: Pictures, keypoints: NDArray[np.float32], calibrated: Pictures | None, *, steps: int, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Pictures [S, S, 3] in [0, 255] and matte [S, S] of one pose [17, 3]; reference and calibrated are [S, S, 4]."""
+        """Picture [S, S, 3] in [0, 255] and matte [S, S] of one pose [17, 3]; reference and calibrated: [S, S, 4]."""
         banks = self.run("reference", **dict(zip(("latents", "mattes"), self.encode(reference[None]), strict=True)))
         others = [b[:, :0] for b in banks]
         if calibrated is not None:
-            others = self.run("reference", **dict(zip(("latents", "mattes"), self.encode(calibrated[None]), strict=True)))
+            others = self.run(
+                "reference", **dict(zip(("latents", "mattes"), self.encode(calibrated[None]), strict=True))
+            )
         pose = self.run("pose", keypoints=keypoints[None])[0]
         feed = {f"{n}_{k:02}": b for n, bs in (("reference", banks), ("calibrated", others)) for k, b in enumerate(bs)}
         channels = self._sessions["decode"].get_inputs()[0].shape[1]
         z = np.random.default_rng(seed).standard_normal((1, channels, SIZE // 4, SIZE // 4)).astype(np.float32)
         levels = np.linspace(1.0, 0.0, steps + 1)
-        for t, following in zip(levels[:-1], levels[1:], strict=True):
+        for t, following in pairwise(levels):
             clean = self.run(
                 "denoise", latents=z, timesteps=np.array([t], np.float32), pose_features=pose,
                 calibrated_index=np.zeros(1, np.int64), **feed,
@@ -108,7 +113,9 @@ def with_visibility(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([points, seen], -1).astype(np.float32)
 
 
-def calibrate(reference: Pictures, points: NDArray[np.float32], target: Pictures, pose: NDArray[np.float32]) -> Pictures | None:
+def calibrate(
+    reference: Pictures, points: NDArray[np.float32], target: Pictures, pose: NDArray[np.float32]
+) -> Pictures | None:
     """[S, S, 4] the reference under the best transform of tpc_stream's search; None where there is none."""
     a, b = (with_visibility(p) for p in (points, pose))
     found = search(
@@ -161,7 +168,9 @@ def evaluate(
             shown.append(on_plate(laid, np.full_like(plate, 127)) if laid is not None else np.zeros_like(plate))
             if len(rows) < 18 and k == i % len(CONDITIONS):
                 rows.append(np.concatenate(shown, 1).clip(0, 255).astype(np.uint8))
-    return {name: Figure.of(values) for name, values in scores.items()}, np.concatenate(rows) if rows else np.zeros((1, 1, 3), np.uint8)
+    return {name: Figure.of(values) for name, values in scores.items()}, np.concatenate(rows) if rows else np.zeros(
+        (1, 1, 3), np.uint8
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -173,12 +182,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--conditions", nargs="*", default=[c[0] for c in CONDITIONS])
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--sheet", type=Path, help="write pictures here: reference, pose, truth, without, with, calibrated")
+    parser.add_argument(
+        "--sheet", type=Path, help="write pictures here: reference, pose, truth, without, with, calibrated"
+    )
     options = parser.parse_args(argv)
     runner, test = BundleRunner(options.bundle, threads=options.threads), dict(np.load(options.data / "test.npz"))
-    figures, sheet = evaluate(runner, test, pairs=options.pairs, steps=options.steps, conditions=tuple(options.conditions))
+    figures, sheet = evaluate(
+        runner, test, pairs=options.pairs, steps=options.steps, conditions=tuple(options.conditions)
+    )
     for name, figure in figures.items():
-        print(f"{name:24} {figure.psnr_db:6.2f} +- {figure.psnr_interval:.2f} dB  SSIM {figure.ssim:.3f} +- {figure.ssim_interval:.3f}")
+        print(
+            f"{name:24} {figure.psnr_db:6.2f} +- {figure.psnr_interval:.2f} dB  "
+            f"SSIM {figure.ssim:.3f} +- {figure.ssim_interval:.3f}"
+        )
     if options.json:
         options.json.write_text(json.dumps({k: asdict(v) for k, v in figures.items()}, indent=1) + "\n")
     if options.sheet:

@@ -12,7 +12,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from export.mannequin.networks import Animator, Autoencoder, UNet
+from export.mannequin.animator import Animator, UNet
+from export.mannequin.networks import Autoencoder
 
 LEVELS = UNet.ATTENTIONS
 
@@ -115,7 +116,10 @@ def graph_specs(autoencoder: Autoencoder, animator: Animator, *, size: int) -> l
     calibrated = {f"calibrated_{k:02}": ("U", f"C{k}", c) for k, c in enumerate(channels)}
     banks = {f"bank_{k:02}": ("N", t, c) for k, (t, c) in enumerate(zip(tokens, channels, strict=True))}
     return [
-        GraphSpec("encode", Encode(autoencoder), {"images": ("N", *images), "mattes": ("N", *mattes)}, {"latents": ("N", *latents)}),
+        GraphSpec(
+            "encode", Encode(autoencoder), {"images": ("N", *images), "mattes": ("N", *mattes)},
+            {"latents": ("N", *latents)},
+        ),
         GraphSpec("reference", Reference(animator), {"latents": ("N", *latents), "mattes": ("N", *mattes)}, banks),
         GraphSpec("pose", Pose(animator, small), {"keypoints": ("F", 17, 3)}, {"pose_features": pose}),
         GraphSpec(
@@ -126,7 +130,10 @@ def graph_specs(autoencoder: Autoencoder, animator: Animator, *, size: int) -> l
             },
             {"output": ("F", *latents)},
         ),
-        GraphSpec("decode", Decode(autoencoder), {"latents": ("F", *latents)}, {"images": ("F", *images), "mattes": ("F", *mattes)}),
+        GraphSpec(
+            "decode", Decode(autoencoder), {"latents": ("F", *latents)},
+            {"images": ("F", *images), "mattes": ("F", *mattes)},
+        ),
     ]  # fmt: skip
 
 

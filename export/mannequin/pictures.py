@@ -1,4 +1,4 @@
-"""Photographs for cloth prints and backgrounds: those that scikit-image ships and that are free (CC0, public domain)."""
+"""Photographs for cloth prints and backgrounds: those that scikit-image ships and that are free."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def picture_patch(rng: np.random.Generator, pictures: list[NDArray[np.uint8]], s
     picture = pictures[rng.integers(len(pictures))]
     side = int(rng.uniform(0.25, 0.95) * min(picture.shape[:2]))
     y, x = rng.integers(picture.shape[0] - side + 1), rng.integers(picture.shape[1] - side + 1)
-    patch = cv2.resize(picture[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    patch = cv2.resize(picture[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     if rng.random() < 0.5:
         patch = patch[:, ::-1]
     if rng.random() < 0.4:

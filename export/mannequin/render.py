@@ -51,7 +51,7 @@ def _yaw(rng: np.random.Generator) -> float:
 
 
 def render_groups(folder: Path, *, worker: int, groups: int, seed: int) -> None:
-    """Write frames_{worker}.npy [G, 8, S, S, 4], backgrounds_{worker}.npy [G, S, S, 3], keypoints_{worker}.npy [G, 8, 17, 2]."""
+    """Write frames_{worker}.npy [G, 8, S, S, 4], and backgrounds_ [G, S, S, 3] and keypoints_ [G, 8, 17, 2] likewise."""
     from export.mannequin.scene import camera, place, project
 
     rng = np.random.default_rng([seed, worker])
@@ -80,7 +80,10 @@ def render_groups(folder: Path, *, worker: int, groups: int, seed: int) -> None:
             frames[g, k] = renderer.draw(bodies.vertices[b, i], bodies.normals[b, i], bodies.keypoints[b, i], clip)
             keypoints[g, k] = project(bodies.keypoints[b, i], clip)
         if g % 200 == 199 or g == groups - 1:
-            print(f"worker {worker}: {g + 1} groups, {(time.monotonic() - start) * 1e3 / (g + 1) / GROUP:.1f} ms a frame", flush=True)
+            print(
+                f"worker {worker}: {g + 1} groups, {(time.monotonic() - start) * 1e3 / (g + 1) / GROUP:.1f} ms a frame",
+                flush=True,
+            )
 
 
 def render_test(folder: Path, *, pairs: int, seed: int) -> None:
@@ -128,11 +131,19 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     os.environ.setdefault("LP_NUM_THREADS", "1")  # the software rasteriser: one thread for each worker
     if not (options.data / "bodies" / "train_keypoints.npy").exists():
-        from export.mannequin.bodies import build, find_clips
+        from export.mannequin.bodies import build
+        from export.mannequin.motion import find_clips
 
         clips = find_clips(options.clips)
         build(options.data / "bodies", clips, split="test", bodies=12, poses=40, seed=options.seed + 777)
-        build(options.data / "bodies", clips, split="train", bodies=options.bodies, poses=options.poses, seed=options.seed + 1)
+        build(
+            options.data / "bodies",
+            clips,
+            split="train",
+            bodies=options.bodies,
+            poses=options.poses,
+            seed=options.seed + 1,
+        )
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(render_test, options.data, pairs=options.pairs, seed=options.seed)]
         jobs += [

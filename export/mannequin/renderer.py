@@ -36,7 +36,7 @@ void main() {
     else if (kind == 7) a = step(0.0, r.x);
     vec3 c = mix(first[part], second[part], a);
     if (kind == 8) c = mix(c, texture(picture, vec2(r.x, r.z) * q.y * 0.25 + q.zw).rgb, 0.85);
-    if (k == 9 && r.y < face.z) {                                      // brows, mouth, cheeks, in units of the eyes' distance
+    if (k == 9 && r.y < face.z) {                                      // brows, lids, lips: 1 = middle to eye
         vec2 f = vec2(abs(r.x), r.z - face.x) / face.y; vec2 e = f - vec2(1.0, 0.0);
         float brow = smoothstep(0.16, 0.08, abs(f.y - 0.62 + 0.12 * e.x * e.x)) * smoothstep(0.62, 0.45, abs(e.x));
         float lid = smoothstep(0.62, 0.42, length(e * vec2(1.0, 1.9)));
@@ -46,7 +46,8 @@ void main() {
     }
     vec3 m = normalize(n); if (k == 11 && !gl_FrontFacing) { m = -m; c *= 0.6; }
     float folds = 1.0;
-    if (part != 0 && k != 9 && k != 8) folds = 0.95 + 0.07 * sin(r.x * 23.0 + 3.0 * sin(r.z * 17.0)) * sin(r.z * 29.0 + r.y * 19.0);
+    if (part != 0 && k != 9 && k != 8) 
+        folds = 0.95 + 0.07 * sin(r.x * 23.0 + 3.0 * sin(r.z * 17.0)) * sin(r.z * 29.0 + r.y * 19.0);
     float shade = max(dot(m, light[0]), 0.0) * 0.6 + max(dot(m, light[1]), 0.0) * 0.2;
     colour = vec4(min(c * folds * (light[2] + shade), 1.0), 1.0);
 }"""
@@ -61,7 +62,9 @@ def _skirt_faces(first: int) -> NDArray[np.int32]:
     return quads.reshape(-1, 3).astype(np.int32)
 
 
-def _skirt(keypoints: NDArray[np.float32], length: float, width: float, flare: float) -> tuple[NDArray[np.float32], ...]:
+def _skirt(
+    keypoints: NDArray[np.float32], length: float, width: float, flare: float
+) -> tuple[NDArray[np.float32], ...]:
     """Positions, normals, rest coordinates [S, 3] of a skirt round both legs; keypoints [17, 3] metres."""
     hips, knees, ankles, shoulders = (keypoints[k : k + 2] for k in (11, 13, 15, 5))
     up = shoulders.mean(0) - hips.mean(0)
@@ -100,7 +103,9 @@ class Renderer:
             [self._context.texture(shape, 4)], self._context.depth_renderbuffer(shape)
         )
         total = vertex_count + _RINGS * _SPOKES
-        self._buffers = {n: self._context.buffer(reserve=total * 12, dynamic=True) for n in ("position", "normal", "rest")}
+        self._buffers = {
+            n: self._context.buffer(reserve=total * 12, dynamic=True) for n in ("position", "normal", "rest")
+        }
         self._buffers["part"] = self._context.buffer(reserve=total * 4, dynamic=True)
         self._body_indices = faces.size
         indices = self._context.buffer(np.concatenate([faces, _skirt_faces(vertex_count)]).astype(np.int32).tobytes())

@@ -12,7 +12,9 @@ STANDING_METRES = 1.72
 """A scale of 1 draws a body of this height as high as the frame."""
 
 
-def camera(yaw_radians: float, pitch_radians: float, distance_metres: float, fov_degrees: float = 35.0) -> NDArray[np.float64]:
+def camera(
+    yaw_radians: float, pitch_radians: float, distance_metres: float, fov_degrees: float = 35.0
+) -> NDArray[np.float64]:
     """[4, 4] clip matrix of a camera that looks along +y at the origin; a body at scale 1 then fills the height."""
     f, near, far = 1.0 / np.tan(np.radians(fov_degrees) / 2), 0.1, 50.0
     projection = np.array(
@@ -30,7 +32,7 @@ def camera(yaw_radians: float, pitch_radians: float, distance_metres: float, fov
 
 
 def place(scale: float, roll_radians: float, x: float, y: float) -> NDArray[np.float64]:
-    """[4, 4] similarity in the picture: scale, turn (positive: to the left), then shift; x right, y up, 1 = half a frame."""
+    """[4, 4] similarity in the picture: scale, turn to the left, then shift; x right, y up, 1 = half a frame."""
     c, s = np.cos(roll_radians) * scale, np.sin(roll_radians) * scale
     m = np.eye(4)
     m[:2, :2], m[:2, 3] = [[c, -s], [s, c]], (x, y)

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from export.mannequin.animator import Animator, Bank
 from export.mannequin.autoencoder import load_autoencoder, train_autoencoder
 from export.mannequin.batches import TARGETS, Batch, Batches, calibrated_batches, plain_batches
 from export.mannequin.dataset import Latents, Pictures, write_latents
-from export.mannequin.networks import Animator, Bank, Widths
+from export.mannequin.networks import Widths
 
 
 def animator_loss(model: Animator, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:

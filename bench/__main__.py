@@ -1,0 +1,20 @@
+"""`python -m bench NAME [options]`: measure one thing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("calibration", "latency")
+
+
+def main(arguments: list[str]) -> int:
+    """Run `bench.NAME.main(options)`; only that benchmark's packages are imported."""
+    if not arguments or arguments[0] not in NAMES:
+        print(f"usage: python -m bench {{{'|'.join(NAMES)}}} [options]; got {arguments[:1] or 'no name'}", file=sys.stderr)
+        return 2
+    return int(importlib.import_module(f"bench.{arguments[0]}").main(arguments[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
