@@ -22,8 +22,8 @@ from tpc_stream.frame import Frame
 from tpc_stream.options import AnimateOptions
 from tpc_stream.pipeline import Animator
 from tpc_stream.profile import Profiler
+from tpc_stream.recording.session import Session
 from tpc_stream.report import render_table
-from tpc_stream.session import Session
 from tpc_stream.sink import SinkConfig, write_video
 from tpc_stream.source import probe
 
@@ -85,9 +85,7 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(choices.rounds):
             for setting in settings:
-                session = measure(
-                    setting, reference=choices.reference, motion=choices.motion, folder=Path(folder)
-                )
+                session = measure(setting, reference=choices.reference, motion=choices.motion, folder=Path(folder))
                 sessions[setting.name].append(session)
     best = sorted(sessions["TPC on"], key=lambda session: session.fps)[len(sessions["TPC on"]) // 2]
     console.print(render_table(best))
@@ -101,6 +99,9 @@ def main(argv: list[str]) -> int:
     ratio = statistics.median(rates["TPC on"]) / statistics.median(rates["TPC off"])
     console.print(f"TPC on runs at {ratio:.2f} of the rate of TPC off")
     if choices.json is not None:
-        data = {"frames_per_second": rates, "sessions": {k: [json.loads(s.to_json()) for s in v] for k, v in sessions.items()}}
+        data = {
+            "frames_per_second": rates,
+            "sessions": {k: [json.loads(s.to_json()) for s in v] for k, v in sessions.items()},
+        }
         choices.json.write_text(json.dumps(data), encoding="utf-8")
     return 0

@@ -75,5 +75,7 @@ def main(argv: list[str]) -> int:
             peak_megabytes(choices.reference, folder / "long.mp4", folder, seconds=seconds, extra=extra)
             for seconds in (choices.short, choices.long)
         ]
-    print(f"{choices.short:g} s: {peaks[0]:.0f} MB    {choices.long:g} s: {peaks[1]:.0f} MB    {peaks[1] / peaks[0]:.3f}x")
+    print(
+        f"{choices.short:g} s: {peaks[0]:.0f} MB    {choices.long:g} s: {peaks[1]:.0f} MB    {peaks[1] / peaks[0]:.3f}x"
+    )
     return 0

@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tpc_stream.machine import describe_machine
 from tpc_stream.prefetch import prefetch
 from tpc_stream.profile import Profiler
+from tpc_stream.recording.machine import describe_machine
 
 FRAME_SECONDS = 0.040
 """One frame of 25 frames/s."""

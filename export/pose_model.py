@@ -23,7 +23,7 @@ from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_sc
 from mediapipe.tasks.metadata import schema_py_generated as tflite_schema
 
 from tpc_stream.errors import PoseError
-from tpc_stream.pose_model import MODEL_PATH, MODEL_SHA256
+from tpc_stream.people.pose_model import MODEL_PATH, MODEL_SHA256
 
 REQUIREMENT = "mediapipe==0.10.14"
 

@@ -18,7 +18,7 @@ from tpc_stream.plate import background_plate, composite
 
 def run(
     folder: Path, latents: np.ndarray, *, size: int = 32, shown: bool = True, mattes: bool = True
-) -> list[AnimatedFrame]:  # noqa: E501
+) -> list[AnimatedFrame]:
     bundle = open_bundle(make_tiny_bundle(folder, mattes=mattes))
     backend = open_backend("onnxrt", threads=1)
     engines = {role: backend.open(graph) for role, graph in bundle.manifest.graphs.items()}

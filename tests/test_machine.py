@@ -5,7 +5,7 @@ import platform
 
 import numpy as np
 
-from tpc_stream.machine import describe_machine
+from tpc_stream.recording.machine import describe_machine
 
 
 def test_describes_this_machine_as_json() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.media import make_picture, make_video
-from tpc_stream.orientation import UPRIGHT, Orientation, orientation_of_file, orientation_of_matrix
+from tpc_stream.reading.orientation import UPRIGHT, Orientation, orientation_of_file, orientation_of_matrix
 from tpc_stream.source import probe, read_frames, read_picture
 
 QUADRANTS = np.array([[(200, 30, 40), (40, 60, 220)], [(30, 180, 60), (230, 230, 230)]], np.uint8)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tpc_stream.errors import SinkError
-from tpc_stream.output_path import check_output, is_picture_sequence, picture_pattern
+from tpc_stream.writing.output_path import check_output, is_picture_sequence, picture_pattern
 
 
 @pytest.fixture(autouse=True)

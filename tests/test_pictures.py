@@ -12,7 +12,7 @@ import pytest
 
 from tests.animated import animated_frame, animated_frames
 from tpc_stream.errors import SinkError
-from tpc_stream.pictures import write_pictures, write_png
+from tpc_stream.writing.pictures import write_pictures, write_png
 
 
 def test_pictures_are_numbered_by_index_and_lossless(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.media import bars, make_video, read_bars
-from tpc_stream.orientation import Orientation
-from tpc_stream.pixels import PixelReader
+from tpc_stream.reading.orientation import Orientation
+from tpc_stream.reading.pixels import PixelReader
 from tpc_stream.source import probe, read_frames
 
 BT709, BT601, BT2020, UNSPECIFIED = 1, 5, 9, 2

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from tests.dots import DotEstimator, draw_person
 from tpc_stream.errors import InputError, PortraitError
 from tpc_stream.frame import Body
+from tpc_stream.people.turning import turn_for, turn_image
+from tpc_stream.people.voting import torso_angle_degrees
 from tpc_stream.portrait import PortraitConfig, prepare_portrait
 from tpc_stream.pose import PoseEstimator
-from tpc_stream.turning import turn_for, turn_image
-from tpc_stream.voting import torso_angle_degrees
 
 
 def _upside_down(body: Body | None) -> Body | None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tests.dots import DotEstimator, draw_person, find_person
 from tpc_stream.errors import InputError, PoseError
 from tpc_stream.frame import KEYPOINT_NAMES, Body, Frame, PosedFrame
-from tpc_stream.landmarker import COCO_FROM_BLAZEPOSE, OfflineBaseOptions
-from tpc_stream.native_log import without_chatter
+from tpc_stream.people.landmarker import COCO_FROM_BLAZEPOSE, OfflineBaseOptions
+from tpc_stream.people.native_log import without_chatter
 from tpc_stream.pose import Estimator, PoseConfig, PoseEstimator, Tracker, estimate_poses
 
 

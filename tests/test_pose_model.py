@@ -13,7 +13,7 @@ from mediapipe.tasks.metadata import schema_py_generated as tflite_schema
 
 from export.pose_model import ALIGNMENT, METADATA_NAME, NETWORKS, build_task, main, read_networks, with_metadata
 from tpc_stream.errors import PoseError
-from tpc_stream.pose_model import MODEL_PATH, MODEL_SHA256, read_model
+from tpc_stream.people.pose_model import MODEL_PATH, MODEL_SHA256, read_model
 
 
 def test_shipped_file_is_the_known_one_and_has_its_licence_beside_it() -> None:

@@ -15,7 +15,7 @@ from tests.fake_clock import Carrier, FakeClock, Item, ThreadClock, time_limit
 from tpc_stream.errors import InputError
 from tpc_stream.prefetch import prefetch
 from tpc_stream.profile import NO_FRAME, Profiler, Session, frame_index
-from tpc_stream.session import Deadline, Distribution, StageSummary
+from tpc_stream.recording.session import Deadline, Distribution, StageSummary
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tpc_stream.errors import InputError
-from tpc_stream.silhouette import area_pixels, join_silhouettes, overlap, tidy_silhouette
+from tpc_stream.people.silhouette import area_pixels, join_silhouettes, overlap, tidy_silhouette
 
 
 def _box(top: int, bottom: int, left: int, right: int) -> np.ndarray:

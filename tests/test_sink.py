@@ -22,8 +22,8 @@ from tests.animated import animated_frame, animated_frames
 from tpc_stream.errors import InputError, SinkError, SourceError
 from tpc_stream.frame import AnimatedFrame
 from tpc_stream.sink import SinkConfig, SinkReport, write_video
-from tpc_stream.sound import SoundSource, count_audio_tracks
-from tpc_stream.video_formats import CONTAINERS
+from tpc_stream.writing.sound import SoundSource, count_audio_tracks
+from tpc_stream.writing.video_formats import CONTAINERS
 
 PAIRS = [(suffix, codec) for suffix, container in CONTAINERS.items() for codec in container.codecs]
 COLOURS = ((200, 30, 60), (20, 160, 90), (40, 60, 220), (128, 128, 128))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.dots import draw_person, find_person
 from tpc_stream.frame import Body
-from tpc_stream.turning import turn_for, turn_image, undo_turn
+from tpc_stream.people.turning import turn_for, turn_image, undo_turn
 
 
 @pytest.mark.parametrize(("degrees", "quarter_turns"), [(90.0, -1), (-90.0, 1), (180.0, 2), (0.0, 0)])

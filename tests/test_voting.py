@@ -8,7 +8,7 @@ import pytest
 from tests.dots import STANDING
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body
-from tpc_stream.voting import body_size_pixels, torso_angle_degrees, vote
+from tpc_stream.people.voting import body_size_pixels, torso_angle_degrees, vote
 
 _SWAPPED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from tpc_stream.bundle import bundle_folders, open_bundle
 from tpc_stream.errors import InputError
 from tpc_stream.manifest import Manifest
+from tpc_stream.recording.session import Session
 from tpc_stream.report import render_table
-from tpc_stream.session import Session
 from tpc_stream.source import probe
 
 

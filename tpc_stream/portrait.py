@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from tpc_stream.errors import InputError, PortraitError
 from tpc_stream.fit import DEFAULT_FIT_MODE, FitGeometry, FitMode
 from tpc_stream.frame import Body, Portrait
+from tpc_stream.people.silhouette import area_pixels, overlap
+from tpc_stream.people.turning import turn_for, turn_image, undo_turn
+from tpc_stream.people.voting import Vote, body_size_pixels, torso_angle_degrees, vote
 from tpc_stream.pose import Estimator, PoseConfig, PoseEstimator
-from tpc_stream.silhouette import area_pixels, overlap
-from tpc_stream.turning import turn_for, turn_image, undo_turn
-from tpc_stream.voting import Vote, body_size_pixels, torso_angle_degrees, vote
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body, Frame, PosedFrame
-from tpc_stream.pose_model import MODEL_PATH
-from tpc_stream.turning import turn_for, turn_image, undo_turn
+from tpc_stream.people.pose_model import MODEL_PATH
+from tpc_stream.people.turning import turn_for, turn_image, undo_turn
 
 if TYPE_CHECKING:  # MediaPipe takes most of a second to import: only who opens an estimator pays for it
-    from tpc_stream.landmarker import Landmarker
+    from tpc_stream.people.landmarker import Landmarker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +177,7 @@ def _look_again(
 
 
 def _open_landmarker(config: PoseConfig, *, mode: Literal["image", "video"], people: int) -> Landmarker:
-    from tpc_stream.landmarker import Landmarker
+    from tpc_stream.people.landmarker import Landmarker
 
     return Landmarker(
         config.model_path,

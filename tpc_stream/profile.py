@@ -15,10 +15,10 @@ from threading import RLock, current_thread, local
 from typing import TypeVar
 
 from tpc_stream.errors import InputError
-from tpc_stream.selftime import ProfiledStage, Span, StageTimer, ThreadLog, path_below
-from tpc_stream.series import NO_FRAME, FrameTable, QueueSeries, Series, SpanLog
-from tpc_stream.session import Session
-from tpc_stream.summary import summarise
+from tpc_stream.recording.selftime import ProfiledStage, Span, StageTimer, ThreadLog, path_below
+from tpc_stream.recording.series import NO_FRAME, FrameTable, QueueSeries, Series, SpanLog
+from tpc_stream.recording.session import Session
+from tpc_stream.recording.summary import summarise
 
 __all__ = ["NO_FRAME", "ProfiledStage", "Profiler", "Session", "Span", "frame_index"]
 

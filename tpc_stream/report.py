@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tpc_stream.errors import SinkError
-from tpc_stream.session import Distribution, EndToEnd, Session, StageSummary
+from tpc_stream.recording.session import Distribution, EndToEnd, Session, StageSummary
 
 BAR_CELLS = 10
 """Width of the bar that stands for the whole wall time; the table then fits 80 columns."""

@@ -18,7 +18,6 @@ from rich.console import Console
 from tpc_stream.errors import SinkError, TpcStreamError
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.options import AnimateOptions
-from tpc_stream.output_path import check_output
 from tpc_stream.pipeline import Animator
 from tpc_stream.procrustes import warp
 from tpc_stream.profile import ProfiledStage, Profiler, Session
@@ -27,10 +26,11 @@ from tpc_stream.report import render_table, write_json
 from tpc_stream.sheet import ContactSheet, collect
 from tpc_stream.sidebyside import side_by_side
 from tpc_stream.sink import SinkConfig, write_video
-from tpc_stream.sound import SoundSource
 from tpc_stream.source import SourceInfo, probe
 from tpc_stream.trace import write_trace
-from tpc_stream.video_formats import Codec
+from tpc_stream.writing.output_path import check_output
+from tpc_stream.writing.sound import SoundSource
+from tpc_stream.writing.video_formats import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError, SinkError
 from tpc_stream.frame import AnimatedFrame, Portrait
-from tpc_stream.lettering import draw_text, status_text
-from tpc_stream.pictures import write_png
+from tpc_stream.writing.lettering import draw_text, status_text
+from tpc_stream.writing.pictures import write_png
 
 LABEL_PIXELS, GAP_PIXELS, MARGIN_PIXELS, CAPTION_LINE_PIXELS = 96, 6, 16, 17
 """Width of the labels at the left, distance of the tiles, white border, height of a line of a caption."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.frame import AnimatedFrame, Portrait
-from tpc_stream.lettering import draw_text, status_text
+from tpc_stream.writing.lettering import draw_text, status_text
 
 LABEL_PIXELS = 24
 """Height of the strip of labels above the pictures."""

@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from tpc_stream.errors import InputError, SinkError
-from tpc_stream.faststart import join_fragments
 from tpc_stream.frame import AnimatedFrame
-from tpc_stream.sound import SoundSource
-from tpc_stream.video_file import VideoFile
-from tpc_stream.video_formats import Codec, check_codec, container_of
+from tpc_stream.writing.faststart import join_fragments
+from tpc_stream.writing.sound import SoundSource
+from tpc_stream.writing.video_file import VideoFile
+from tpc_stream.writing.video_formats import Codec, check_codec, container_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

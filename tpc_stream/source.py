@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tpc_stream.container import Media, open_media
-from tpc_stream.container_counts import duration_seconds, expected_frames
-from tpc_stream.decoding import decode_range
 from tpc_stream.errors import InputError, SourceError
 from tpc_stream.frame import Frame
-from tpc_stream.image_sequence import find_pictures
-from tpc_stream.orientation import orientation_of_frame
-from tpc_stream.pixels import PixelReader
-from tpc_stream.source_info import (
+from tpc_stream.reading.container import Media, open_media
+from tpc_stream.reading.container_counts import duration_seconds, expected_frames
+from tpc_stream.reading.decoding import decode_range
+from tpc_stream.reading.image_sequence import find_pictures
+from tpc_stream.reading.orientation import orientation_of_frame
+from tpc_stream.reading.pixels import PixelReader
+from tpc_stream.reading.source_info import (
     Seconds,
     SourceInfo,
     SourceKind,
@@ -21,7 +21,7 @@ from tpc_stream.source_info import (
     SourceRange,
     SourceReport,
 )
-from tpc_stream.still import picture_frames, probe_pictures, read_picture, repeated_picture
+from tpc_stream.reading.still import picture_frames, probe_pictures, read_picture, repeated_picture
 
 __all__ = [
     "Seconds",

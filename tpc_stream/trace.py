@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tpc_stream.errors import SinkError
-from tpc_stream.session import Session
+from tpc_stream.recording.session import Session
 
 PROCESS = 1
 """The one process of the trace."""

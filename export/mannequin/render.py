@@ -51,7 +51,7 @@ def _yaw(rng: np.random.Generator) -> float:
 
 
 def render_groups(folder: Path, *, worker: int, groups: int, seed: int) -> None:
-    """Write frames_{worker}.npy [G, 8, S, S, 4], and backgrounds_ [G, S, S, 3] and keypoints_ [G, 8, 17, 2] likewise."""
+    """Write frames_{worker}.npy [G, 8, S, S, 4], backgrounds_ [G, S, S, 3] and keypoints_ [G, 8, 17, 2]."""
     from export.mannequin.scene import camera, place, project
 
     rng = np.random.default_rng([seed, worker])

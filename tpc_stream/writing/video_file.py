@@ -17,9 +17,9 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from tpc_stream.errors import SinkError
-from tpc_stream.sound import SoundSource
-from tpc_stream.soundtrack import SoundTrack, open_sound
-from tpc_stream.video_formats import check_codec, container_of
+from tpc_stream.writing.sound import SoundSource
+from tpc_stream.writing.soundtrack import SoundTrack, open_sound
+from tpc_stream.writing.video_formats import check_codec, container_of
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body
-from tpc_stream.silhouette import join_silhouettes
+from tpc_stream.people.silhouette import join_silhouettes
 
 _SHOULDERS, _HIPS = (5, 6), (11, 12)
 

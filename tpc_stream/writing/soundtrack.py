@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 from tpc_stream.errors import SourceError
-from tpc_stream.recode import RecodedSound
-from tpc_stream.sound import SEEK_BACK_SECONDS, CopiedSound, SoundSource, open_source
+from tpc_stream.writing.recode import RecodedSound
+from tpc_stream.writing.sound import SEEK_BACK_SECONDS, CopiedSound, SoundSource, open_source
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tpc_stream.errors import PoseError
 
-MODEL_PATH = Path(__file__).parent / "assets" / "pose_landmarker_full.task"
+MODEL_PATH = Path(__file__).parent.parent / "assets" / "pose_landmarker_full.task"
 """BlazePose GHUM full: a person detector and a network for 33 points and a mask (from MediaPipe, Apache-2.0)."""
 MODEL_SHA256 = "2900cf6c13a8be7a9ded368c353f8ae0b7a27032df5d090cb451edef3343727d"
 REMAKE = "make it again with `python -m export pose-model`, or install tpc-stream again"

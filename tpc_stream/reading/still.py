@@ -13,13 +13,13 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from tpc_stream.container import open_media
 from tpc_stream.errors import InputError, SourceError
 from tpc_stream.frame import Frame
-from tpc_stream.image_sequence import PictureFile
-from tpc_stream.orientation import UPRIGHT, Orientation, orientation_of_file, orientation_of_frame
-from tpc_stream.pixels import PixelReader
-from tpc_stream.source_info import SourceInfo, SourceOptions, SourceRange, SourceReport, ceil
+from tpc_stream.reading.container import open_media
+from tpc_stream.reading.image_sequence import PictureFile
+from tpc_stream.reading.orientation import UPRIGHT, Orientation, orientation_of_file, orientation_of_frame
+from tpc_stream.reading.pixels import PixelReader
+from tpc_stream.reading.source_info import SourceInfo, SourceOptions, SourceRange, SourceReport, ceil
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from tpc_stream.errors import SinkError
-from tpc_stream.video_formats import container_of
+from tpc_stream.writing.video_formats import container_of
 
 _OPTIONS = {
     "movflags": "+faststart",

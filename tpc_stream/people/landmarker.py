@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError, PoseError
 from tpc_stream.frame import Body
-from tpc_stream.native_log import without_chatter
-from tpc_stream.pose_model import read_model
+from tpc_stream.people.native_log import without_chatter
+from tpc_stream.people.pose_model import read_model
 
 try:
     from mediapipe.tasks.python.core.base_options import BaseOptions

@@ -12,9 +12,9 @@ import av
 import av.error
 from av.video.stream import VideoStream
 
-from tpc_stream.container import Media, open_media
-from tpc_stream.container_counts import missing_frames
-from tpc_stream.source_info import SourceRange, SourceReport
+from tpc_stream.reading.container import Media, open_media
+from tpc_stream.reading.container_counts import missing_frames
+from tpc_stream.reading.source_info import SourceRange, SourceReport
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second where a source states neither times nor a rate (FFmpeg's own default for raw streams)."""

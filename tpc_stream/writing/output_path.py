@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tpc_stream.errors import SinkError
-from tpc_stream.video_formats import container_of
+from tpc_stream.writing.video_formats import container_of
 
 
 def is_picture_sequence(path: str | Path) -> bool:

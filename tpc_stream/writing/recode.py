@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.errors import SourceError
-from tpc_stream.sound import SoundSource, timed_packets
+from tpc_stream.writing.sound import SoundSource, timed_packets
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

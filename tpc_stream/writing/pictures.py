@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tpc_stream.errors import SinkError
 from tpc_stream.frame import AnimatedFrame
-from tpc_stream.output_path import picture_pattern
+from tpc_stream.writing.output_path import picture_pattern
 
 
 def write_pictures(frames: Iterable[AnimatedFrame], path: str | Path) -> Iterator[AnimatedFrame]:

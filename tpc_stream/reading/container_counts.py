@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import av
 
-from tpc_stream.container import Media
-from tpc_stream.source_info import SourceRange
+from tpc_stream.reading.container import Media
+from tpc_stream.reading.source_info import SourceRange
 
 TOLERANCE_FRAMES = 1
 """So few frames less than a stated duration holds are taken for its rounding."""

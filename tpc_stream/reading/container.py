@@ -18,9 +18,9 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from tpc_stream.devices import CAMERA_FORMAT, camera_options, camera_path, check_camera
 from tpc_stream.errors import SourceError
-from tpc_stream.source_info import SourceOptions
+from tpc_stream.reading.devices import CAMERA_FORMAT, camera_options, camera_path, check_camera
+from tpc_stream.reading.source_info import SourceOptions
 
 _LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
 # FFmpeg renders any text file as a film of a terminal.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError
-from tpc_stream.series import QueueSeries, Series, SpanLog
-from tpc_stream.session import (
+from tpc_stream.recording.series import QueueSeries, Series, SpanLog
+from tpc_stream.recording.session import (
     Deadline,
     Distribution,
     EndToEnd,

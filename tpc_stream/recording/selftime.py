@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tpc_stream.errors import InputError
-from tpc_stream.series import NO_FRAME
+from tpc_stream.recording.series import NO_FRAME
 
 if TYPE_CHECKING:
     from tpc_stream.profile import Profiler

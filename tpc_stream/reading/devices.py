@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tpc_stream.errors import SourceError
-from tpc_stream.source_info import SourceOptions
+from tpc_stream.reading.source_info import SourceOptions
 
 CAMERA_FORMAT = "v4l2"
 

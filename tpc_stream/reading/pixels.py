@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from tpc_stream.orientation import UPRIGHT, Orientation
+from tpc_stream.reading.orientation import UPRIGHT, Orientation
 
 BT709 = 1
 """AVCOL_SPC_BT709."""

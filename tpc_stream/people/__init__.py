@@ -1,0 +1,1 @@
+"""What `pose` and `portrait` are made of: the landmarker, turned pictures, voting, silhouettes."""

@@ -1,0 +1,1 @@
+"""What `source` is made of: containers, decoding, pixels, pictures, cameras."""

@@ -1,0 +1,1 @@
+"""What `profile` is made of: self time, typed columns, the session that is plain data."""

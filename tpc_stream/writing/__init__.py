@@ -1,0 +1,1 @@
+"""What `sink`, `sheet` and `sidebyside` are made of: video files, sound, pictures, paths."""
