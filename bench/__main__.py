@@ -11,7 +11,8 @@ NAMES = ("calibration", "latency")
 def main(arguments: list[str]) -> int:
     """Run `bench.NAME.main(options)`; only that benchmark's packages are imported."""
     if not arguments or arguments[0] not in NAMES:
-        print(f"usage: python -m bench {{{'|'.join(NAMES)}}} [options]; got {arguments[:1] or 'no name'}", file=sys.stderr)
+        got = arguments[0] if arguments else "no name"
+        print(f"usage: python -m bench {{{'|'.join(NAMES)}}} [options]; got {got}", file=sys.stderr)
         return 2
     return int(importlib.import_module(f"bench.{arguments[0]}").main(arguments[1:]))
 

@@ -120,6 +120,26 @@ def test_options_reach_the_run(run: Run, tiny: Path, reference: Path, motion: Pa
     assert "4.00 denoiser passes a frame" in run.err.replace("\n", " ")
 
 
+def test_pictures_instead_of_a_video(run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> None:
+    out = f"{tmp_path}/shots/"
+    assert run("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--max-frames", 3) == 0, run.err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "frame_00000.png", "frame_00001.png", "frame_00002.png", "shots", "shots.json", "shots.png", "shots.trace.json",
+    ]  # fmt: skip
+    assert run("animate", "-r", reference, "-m", f"{out}/frame_%05d.png", "-o", tmp_path / "b.mp4", "--bundle", tiny) == 0
+    assert len(frames_of(tmp_path / "b.mp4")) == 3
+
+
+def test_an_error_before_the_first_frame_keeps_what_was_there(
+    run: Run, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.mp4"
+    out.write_bytes(b"mine")
+    nan = make_tiny_bundle(tmp_path / "nan", nan=True)
+    assert run("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", nan, "--overwrite") == 2
+    assert out.read_bytes() == b"mine"
+
+
 BAD_INPUT = {
     "no motion file": (("-m", "nowhere.mp4"), "nowhere.mp4"),
     "no reference file": (("-r", "nowhere.png"), "nowhere.png"),

@@ -7,12 +7,13 @@ import sys
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from tpc_stream import cli_options as opt
 from tpc_stream.errors import InputError, TpcStreamError
 from tpc_stream.options import AnimateOptions
 
@@ -65,9 +66,6 @@ def set_verbosity(verbose: int) -> None:
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more, with a traceback on errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-Bundle = Annotated[str, typer.Option(help="Engine bundle: a name or a folder.", rich_help_panel="Model")]
-Backend = Annotated[str, typer.Option(help="What runs the graphs: onnxrt.", rich_help_panel="Model")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads of an engine; 0: all cores.", rich_help_panel="Model")]
 
 ANIMATE_EXAMPLES = """Animate the person of a picture with the motion of a video.
 
@@ -88,90 +86,41 @@ Ctrl-C closes the video, which then holds the frames so far.
 
 @app.command(help=ANIMATE_EXAMPLES)
 def animate(
-    reference: Annotated[str, typer.Option("--reference", "-r", help="The picture of the person.")],
-    motion: Annotated[
-        str, typer.Option("--motion", "-m", help="Video, URL, folder or pattern of pictures, picture, or webcam[:N].")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The video to write: .mp4, .mkv, .webm or .mov.")],
-    reference_mask: Annotated[
-        str | None, typer.Option(help="A picture whose bright pixels are the person. Default: alpha, else estimated.")
-    ] = None,
-    bundle: Bundle = "mannequin",
-    backend: Backend = "onnxrt",
-    threads: Threads = 0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps. Default: the bundle's.", rich_help_panel="Model")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale; 1 is none. Default: the bundle's.", rich_help_panel="Model")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Noise and draws.", rich_help_panel="Model")] = 0,
-    tpc: Annotated[
-        bool, typer.Option("--tpc/--no-tpc", help="Calibrate the reference.", rich_help_panel="Calibration")
-    ] = True,
-    group_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Frames sharing a calibrated feature (m); 1: none. Default 4.", rich_help_panel="Calibration"
-        ),
-    ] = None,
-    groups: Annotated[
-        int | None, typer.Option(min=1, help="Groups in a window (M) instead.", rich_help_panel="Calibration")
-    ] = None,
-    hold_seconds: Annotated[
-        float, typer.Option(min=0, help="How long the last calibration is held.", rich_help_panel="Calibration")
-    ] = 0.5,
-    min_visibility: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, help="Keypoints below it are left out of the search.", rich_help_panel="Calibration"
-        ),
-    ] = 0.5,
-    window: Annotated[
-        int | None, typer.Option(min=1, help="Frames denoised together (L).", rich_help_panel="Window")
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(min=0, help="Frames shared with the window before.", rich_help_panel="Window")
-    ] = None,
-    start: Annotated[float, typer.Option(min=0, help="Begin here, seconds.", rich_help_panel="Range")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0, help="Stop here, seconds.", rich_help_panel="Range")] = None,
-    max_frames: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many frames.", rich_help_panel="Range")
-    ] = None,
-    fit: Annotated[
-        Literal["crop", "pad"],
-        typer.Option(help="pad keeps the whole picture, crop fills the frame.", rich_help_panel="Picture"),
-    ] = "pad",
-    size: Annotated[
-        str | None, typer.Option(help="Output WxH in pixels. Default: the bundle's.", rich_help_panel="Picture")
-    ] = None,
-    side_by_side: Annotated[
-        bool,
-        typer.Option(
-            "--side-by-side", help="Reference, driving, calibrated and output in one.", rich_help_panel="Picture"
-        ),
-    ] = False,
-    codec: Annotated[
-        Literal["h264", "hevc", "vp9", "av1", "ffv1"], typer.Option(help="Video codec.", rich_help_panel="File")
-    ] = "h264",
-    crf: Annotated[int | None, typer.Option(min=0, help="Quality; lower is better.", rich_help_panel="File")] = None,
-    faststart: Annotated[
-        bool, typer.Option("--faststart", help="Put an MP4's index at the front.", rich_help_panel="File")
-    ] = False,
-    sound: Annotated[bool, typer.Option("--sound/--no-sound", help="Copy the sound.", rich_help_panel="File")] = True,
-    audio_track: Annotated[
-        int, typer.Option(min=0, help="Which of the driving video's sound tracks.", rich_help_panel="File")
-    ] = 0,
-    sheet: Annotated[
-        bool, typer.Option("--sheet/--no-sheet", help="Write the contact sheet.", rich_help_panel="File")
-    ] = True,
-    report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write profile and trace.", rich_help_panel="File")
-    ] = True,
+    reference: opt.Reference,
+    motion: opt.Motion,
+    out: opt.Out,
+    reference_mask: opt.ReferenceMask = None,
+    bundle: opt.Bundle = "mannequin",
+    backend: opt.Backend = "onnxrt",
+    threads: opt.Threads = 0,
+    steps: opt.Steps = None,
+    guidance: opt.Guidance = None,
+    seed: opt.Seed = 0,
+    tpc: opt.Tpc = True,
+    group_size: opt.GroupSize = None,
+    groups: opt.Groups = None,
+    hold_seconds: opt.HoldSeconds = 0.5,
+    min_visibility: opt.MinVisibility = 0.5,
+    window: opt.Window = None,
+    overlap: opt.Overlap = None,
+    start: opt.Start = 0.0,
+    end: opt.End = None,
+    max_frames: opt.MaxFrames = None,
+    fit: opt.Fit = "pad",
+    size: opt.Size = None,
+    side_by_side: opt.SideBySide = False,
+    codec: opt.Codec = "h264",
+    crf: opt.Crf = None,
+    faststart: opt.Faststart = False,
+    sound: opt.Sound = True,
+    audio_track: opt.AudioTrack = 0,
+    sheet: opt.Sheet = True,
+    report: opt.Report = True,
     overwrite: Overwrite = False,
     verbose: Verbose = 0,
 ) -> None:
-    from tpc_stream.run import OutputOptions, run
+    from tpc_stream.outputs import OutputOptions
+    from tpc_stream.run import run
 
     if verbose:
         set_verbosity(verbose)
@@ -220,7 +169,8 @@ def demo(
     verbose: Verbose = 0,
 ) -> None:
     """Animate the rendered person that comes with the package: no file of yours is needed."""
-    from tpc_stream.run import OutputOptions, run
+    from tpc_stream.outputs import OutputOptions
+    from tpc_stream.run import run
 
     if verbose:
         set_verbosity(verbose)
@@ -229,7 +179,7 @@ def demo(
         result = run(
             assets / "demo_reference.png",
             assets / "demo_motion.mp4",
-            OutputOptions(path=out, overwrite=overwrite),
+            OutputOptions(path=str(out), overwrite=overwrite),
             options=AnimateOptions(),
             console=_console(),
         )

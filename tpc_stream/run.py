@@ -2,72 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from tpc_stream.errors import SinkError, TpcStreamError
+from tpc_stream.errors import TpcStreamError
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.options import AnimateOptions
+from tpc_stream.outputs import OutputOptions
 from tpc_stream.pipeline import Animator
 from tpc_stream.procrustes import warp
 from tpc_stream.profile import ProfiledStage, Profiler, Session
 from tpc_stream.progress import show_progress
+from tpc_stream.recording.machine import describe_machine
 from tpc_stream.report import render_table, write_json
 from tpc_stream.sheet import ContactSheet, collect
 from tpc_stream.sidebyside import side_by_side
 from tpc_stream.sink import SinkConfig, write_video
 from tpc_stream.source import SourceInfo, probe
 from tpc_stream.trace import write_trace
-from tpc_stream.writing.output_path import check_output
+from tpc_stream.writing.pictures import write_pictures
 from tpc_stream.writing.sound import SoundSource
-from tpc_stream.writing.video_formats import Codec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputOptions:
-    """What a run writes."""
-
-    path: Path
-    """The video; .mp4, .mkv, .webm or .mov."""
-    codec: Codec = "h264"
-    crf: int | None = None
-    faststart: bool = False
-    sound: bool = True
-    """Copy the driving video's sound."""
-    audio_track: int = 0
-    side_by_side: bool = False
-    overwrite: bool = False
-    sheet: bool = True
-    """Write a contact sheet beside the video: NAME.png."""
-    report: bool = True
-    """Write the profile and the trace beside the video: NAME.json and NAME.trace.json."""
-
-    @property
-    def sheet_path(self) -> Path:
-        return self.path.with_suffix(".png")
-
-    @property
-    def profile_path(self) -> Path:
-        return self.path.with_suffix(".json")
-
-    @property
-    def trace_path(self) -> Path:
-        return self.path.with_suffix(".trace.json")
-
-    def companions(self) -> list[Path]:
-        """What is written beside the video."""
-        reports = [self.profile_path, self.trace_path] if self.report else []
-        return reports + ([self.sheet_path] if self.sheet else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +49,7 @@ def run(
     On an error nothing is left behind. Ctrl-C closes the video, which then holds the frames so far, and still
     writes the rest.
     """
-    check_output(outputs.path, overwrite=outputs.overwrite, inputs=[reference, motion])
-    _check_companions(outputs)
-    existed = outputs.path.exists()
+    outputs.check(inputs=[reference, motion])
     profiler = Profiler()
     profiler.start()
     with Animator(options, profiler=profiler) as animator:
@@ -100,11 +59,7 @@ def run(
         )
         for line in animator.plan.describe(info.rate, info.frame_count_estimate):
             console.print(line, highlight=False)
-        sheet = (
-            ContactSheet(portrait=portrait, calibrated=partial(_calibrated_picture, portrait))
-            if outputs.sheet
-            else None
-        )
+        sheet = _sheet(portrait, info) if outputs.sheet else None
         stream = _encoded(animator, portrait, motion, info, outputs, sheet)
         frames, interrupted = 0, False
         try:
@@ -114,14 +69,14 @@ def run(
         except KeyboardInterrupt:
             interrupted = True
         except TpcStreamError:
-            if not existed:
-                outputs.path.unlink(missing_ok=True)
+            if frames and not outputs.as_pictures:
+                Path(outputs.path).unlink(missing_ok=True)
             raise
         finally:
             stream.close()
         _note(profiler, animator, reference, motion, info)
         session = profiler.session(fps=float(info.rate) if info.rate else None)
-        written = [outputs.path] if frames else []
+        written = [Path(outputs.path)] if frames else []
         written += _write_companions(outputs, session, sheet if frames else None)
         console.print(render_table(session))
         for line in _findings(animator, frames, interrupted):
@@ -146,15 +101,30 @@ def _encoded(
     if outputs.side_by_side:
         lay_out = partial(side_by_side, portrait=portrait, calibrated=partial(_calibrated_picture, portrait))
         stream = profiler.stage("side by side", lay_out, stream)
+    if outputs.as_pictures:
+        return profiler.stage("encode", partial(write_pictures, path=outputs.path), stream)
     rate = info.rate or Fraction(25)
     config = SinkConfig(codec=outputs.codec, crf=outputs.crf, frame_rate=rate, faststart=outputs.faststart)
-    sound = None
-    if outputs.sound and info.audio_streams and not info.live:
-        options = animator.options
-        start = info.origin_seconds + Fraction(options.start_seconds)
-        end = None if options.end_seconds is None else info.origin_seconds + Fraction(options.end_seconds)
-        sound = SoundSource(str(motion), track=outputs.audio_track, start_seconds=start, end_seconds=end)
-    return profiler.stage("encode", partial(write_video, path=outputs.path, config=config, sound=sound), stream)
+    writing = partial(
+        write_video, path=outputs.path, config=config, sound=_sound(motion, info, outputs, animator.options)
+    )
+    return profiler.stage("encode", writing, stream)
+
+
+def _sound(motion: str | Path, info: SourceInfo, outputs: OutputOptions, options: AnimateOptions) -> SoundSource | None:
+    if not outputs.sound or not info.audio_streams or info.live:
+        return None
+    start = info.origin_seconds + Fraction(options.start_seconds)
+    end = None if options.end_seconds is None else info.origin_seconds + Fraction(options.end_seconds)
+    return SoundSource(str(motion), track=outputs.audio_track, start_seconds=start, end_seconds=end)
+
+
+def _sheet(portrait: Portrait, info: SourceInfo) -> ContactSheet:
+    return ContactSheet(
+        portrait=portrait,
+        calibrated=partial(_calibrated_picture, portrait),
+        expected_frames=info.frame_count_estimate,
+    )
 
 
 def _calibrated_picture(portrait: Portrait, frame: AnimatedFrame) -> Any:
@@ -181,12 +151,6 @@ def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[A
             reason=calibration.reason,
         )
         yield frame
-
-
-def _check_companions(outputs: OutputOptions) -> None:
-    for path in outputs.companions():
-        if path.exists() and not outputs.overwrite:
-            raise SinkError(f"{path} exists: choose another --out, allow it with --overwrite, or leave it out")
 
 
 def _write_companions(outputs: OutputOptions, session: Session, sheet: ContactSheet | None) -> list[Path]:
@@ -218,18 +182,15 @@ def _note(profiler: Profiler, animator: Animator, reference: str | Path, motion:
         plan=asdict(animator.plan),
         bundle={"name": animator.bundle.manifest.name, "version": animator.bundle.manifest.version},
         backend=animator.backend_description,
-        machine={"cpu_count": os.cpu_count(), "machine": platform.machine(), "system": platform.platform()},
-        versions={name: version(name) for name in ("tpc-stream", "numpy", "av", "onnxruntime", "mediapipe", "numba")},
-        python=platform.python_version(),
+        machine=describe_machine(),
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
 
 
 def _findings(animator: Animator, frames: int, interrupted: bool) -> list[str]:
     """What a user should know about the run, in words; nothing where all went well."""
-    source, calibration = animator.source_report, animator.calibration_report
+    calibration = animator.calibration_report
     lines = [f"interrupted after {frames} frames; the file holds them and is playable"] if interrupted else []
-    lines += source.warnings
     total = sum(calibration.frames.values())
     fallen = [f"{count} {name}" for name, count in calibration.frames.items() if name != "fresh" and count]
     if fallen:

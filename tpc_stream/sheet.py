@@ -41,9 +41,11 @@ class ContactSheet:
         calibrated: Callable[[AnimatedFrame], NDArray[np.uint8]],
         columns: int = 8,
         tile_pixels: int = 192,
+        expected_frames: int | None = None,
     ) -> None:
         """portrait: the reference. calibrated: gives the reference laid onto a frame's person, HWC RGB uint8; it is
         called for the kept frames alone. columns: how many frames the sheet shows at most. tile_pixels: longer side.
+        expected_frames: how many will come, if known: frames that no column could need are then never shrunk.
         """
         if columns < 1 or tile_pixels < 16:
             raise InputError(f"a contact sheet needs columns and tiles, got {columns = } {tile_pixels = }")
@@ -53,7 +55,7 @@ class ContactSheet:
         self._columns, self._calibrated = columns, calibrated
         self._reference = _fit(portrait.image, self._tile)
         self._kept: list[_Column] = []
-        self._every, self._seen = 1, 0
+        self._every, self._seen = max(1, (expected_frames or 0) // (4 * columns)), 0
 
     def add(self, frame: AnimatedFrame) -> None:
         """Take note of the next frame; it is shrunk and kept, or passed over."""

@@ -79,4 +79,6 @@ class Autoencoder(nn.Module):
         """Images in [-1, 1], straight colours, and mattes in [0, 1]; not clamped while training."""
         y = self.decoder(latents * self.deviation + self.mean)
         images, mattes = y[:, :3], y[:, 3:] * 0.5 + 0.5
-        return (images, mattes) if self.training else (images.clamp(-1, 1), mattes.clamp(0, 1))
+        if self.training:
+            return images, mattes
+        return images.clamp(-1, 1), ((mattes - 0.03) / 0.94).clamp(0, 1)  # no faint veil where nobody is
