@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("calibration", "latency")
+NAMES = ("calibration", "latency", "memory", "profile_overhead")
 
 
 def main(arguments: list[str]) -> int:

@@ -126,7 +126,8 @@ def test_pictures_instead_of_a_video(run: Run, tiny: Path, reference: Path, moti
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "frame_00000.png", "frame_00001.png", "frame_00002.png", "shots", "shots.json", "shots.png", "shots.trace.json",
     ]  # fmt: skip
-    assert run("animate", "-r", reference, "-m", f"{out}/frame_%05d.png", "-o", tmp_path / "b.mp4", "--bundle", tiny) == 0
+    again = f"{out}/frame_%05d.png"
+    assert run("animate", "-r", reference, "-m", again, "-o", tmp_path / "b.mp4", "--bundle", tiny) == 0
     assert len(frames_of(tmp_path / "b.mp4")) == 3
 
 
@@ -149,7 +150,7 @@ BAD_INPUT = {
     "reference without a person": (("-r", "blank.png"), "blank.png"),
     "no such mask": (("--reference-mask", "nowhere.png"), "nowhere.png"),
     "folder does not exist": (("-o", "nowhere/a.mp4"), "nowhere"),
-    "output exists": (("-o", "there.mp4"), "--overwrite"),
+    "output exists": (("-o", "already.mp4"), "--overwrite"),
     "sheet exists": (("-o", "sheeted.mp4"), "sheeted.png exists"),
     "output is the motion": (("-m", "there.mp4", "-o", "there.mp4", "--overwrite"), "there.mp4"),
     "unknown container": (("-o", "a.xyz"), ".xyz"),
@@ -179,6 +180,7 @@ def bad_inputs(tmp_path_factory: pytest.TempPathFactory, tiny: Path, motion: Pat
     make_video(folder / "sound.mp4", picture=False, audio_tracks=1)
     make_picture(folder / "blank.png", np.full((128, 128, 3), 90, np.uint8))
     (folder / "there.mp4").write_bytes(motion.read_bytes())
+    (folder / "already.mp4").write_bytes(b"mine")
     (folder / "sheeted.png").write_bytes(b"mine")
     make_tiny_bundle(folder / "nan", nan=True)
     with (make_tiny_bundle(folder / "changed") / "decode.onnx").open("ab") as file:

@@ -44,8 +44,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """How hard to search. With the counts below, the IoU on the official sample is 0.0005 short of what 50 times the
-    work finds, 0.0026 at worst."""
+    """How hard to search: on the official sample 0.0006 IoU short of 15 times the work, 0.0017 in the worst frame."""
 
     visibility: float = 0.5
     """A point is visible from this visibility on, in [0, 1]; it is common if it is visible in both pictures."""
@@ -138,9 +137,7 @@ class Searcher:
     ) -> SearchResult | None:
         """See `search`: the target's keypoints [17, 2], visibility [17] and mask HW uint8."""
         config, reference = self.config, self.silhouette
-        common = common_points(
-            self.keypoints, self.visibility, keypoints, visibility, threshold=config.visibility
-        )
+        common = common_points(self.keypoints, self.visibility, keypoints, visibility, threshold=config.visibility)
         target = TargetSilhouette.of(mask, threshold=config.mask_threshold)
         if len(common) < 2 or reference.area == 0 or target.area == 0:
             return None

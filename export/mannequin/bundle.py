@@ -38,7 +38,7 @@ length = 8
 overlap = 0
 max_length = 64
 temporal = false      # the frames of a window do not see each other
-noise = "shared"      # all frames start from the same noise
+noise_period = 1      # all frames start from the same noise
 
 [sampling]
 scheduler = "flow"    # z = (1 - t) x + t noise, t in [0, 1]
