@@ -105,7 +105,7 @@ class _Loop:
         config, levels = self._config, self._levels
         manifest = self._bundle.manifest
         keypoints, shown = self._poses.keypoints(window)
-        with self._span("pose_features"):
+        with self._span("pose"):
             pose = self._engines["pose"]({"keypoints": keypoints})
         draws = draw_window(
             window.index, len(window.frames), steps=config.steps, seed=config.seed, group_size=config.group_size

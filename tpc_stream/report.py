@@ -13,14 +13,14 @@ from rich.text import Text
 from tpc_stream.errors import SinkError
 from tpc_stream.recording.session import Distribution, EndToEnd, Session, StageSummary
 
-BAR_CELLS = 10
+BAR_CELLS = 5
 """Width of the bar that stands for the whole wall time; the table then fits 80 columns."""
 NOTABLE_SHARE = 0.01
 """Time that no frame carries is told from this share of the wall time on."""
 TEXT_COLUMNS = 200
 """Width of render_text: wide enough that no sentence of a log is wrapped."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_COLUMNS = ("count", "mean", "p50", "p90", "p99", "max", "share")
+_COLUMNS = ("count", "p50", "p90", "p99", "max", "share")
 _OWN_STYLES = {"part": "dim", "measured": "dim", "end to end": "bold"}
 
 
@@ -30,7 +30,7 @@ def render_table(session: Session) -> RenderableType:
     table.add_column("stage", overflow="fold")  # the one column that gives way where the terminal is narrow
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of wall", no_wrap=True, width=BAR_CELLS)
+    table.add_column("", no_wrap=True, width=BAR_CELLS)
     for stage in _nested(session.stages):
         style = _OWN_STYLES.get(stage.kind, "")
         table.add_row(_label(stage), *_cells(stage.self_ms), f"{stage.share:.1%}", _bar(stage.share), style=style)
@@ -38,7 +38,7 @@ def render_table(session: Session) -> RenderableType:
     for queue in session.queues:
         for label, waits in (("full", queue.producer_wait), ("empty", queue.consumer_wait)):
             share = waits.total_ms / wall_ms if wall_ms > 0 else 0.0
-            table.add_row(f"wait: {queue.name} {label}", *_cells(waits), f"{share:.1%}", _bar(share), style="yellow")
+            table.add_row(f"queue {queue.name} {label}", *_cells(waits), f"{share:.1%}", _bar(share), style="yellow")
     if session.end_to_end is not None:
         table.add_section()
         table.add_row("end to end", *_cells(session.end_to_end.latency), "", "", style="bold")
@@ -119,7 +119,7 @@ def _label(stage: StageSummary) -> str:
 
 
 def _cells(times: Distribution) -> tuple[str, ...]:
-    values = (times.mean_ms, times.p50_ms, times.p90_ms, times.p99_ms, times.max_ms)
+    values = (times.p50_ms, times.p90_ms, times.p99_ms, times.max_ms)
     return (str(times.count), *(_number(value) for value in values))
 
 
