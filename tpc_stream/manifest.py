@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from tpc_stream.errors import BundleError
+from tpc_stream.toml_table import Table
 
 Role = Literal["encode", "decode", "tokens", "reference", "pose", "denoise"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -119,45 +120,6 @@ class Manifest:
         return (self.latent_channels, self.height // self.latent_downscale, self.width // self.latent_downscale)
 
 
-class _Table:
-    """A TOML table whose missing, wrongly typed and unknown keys are errors that name the key."""
-
-    def __init__(self, data: Any, where: str, source: Path) -> None:
-        if not isinstance(data, dict):
-            raise BundleError(f"{source}: [{where}] is missing or no table")
-        self.data, self.where, self.source, self.seen = data, where, source, set[str]()
-
-    def take(self, key: str, kind: type, default: Any = ...) -> Any:
-        self.seen.add(key)
-        if key not in self.data:
-            if default is ...:
-                raise BundleError(f"{self.source}: [{self.where}] lacks {key!r}")
-            return default
-        value = self.data[key]
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise BundleError(f"{self.source}: [{self.where}] {key} must be {kind.__name__}, is {value!r}")
-        return value
-
-    def choice(self, key: str, options: tuple[str, ...], default: Any = ...) -> Any:
-        value = self.take(key, str, default)
-        if value not in options:
-            raise BundleError(f"{self.source}: [{self.where}] {key} must be one of {', '.join(options)}, is {value!r}")
-        return value
-
-    def positive(self, key: str, default: Any = ..., *, least: int = 1) -> int:
-        value: int = self.take(key, int, default)
-        if value < least:
-            raise BundleError(f"{self.source}: [{self.where}] {key} must be at least {least}, is {value}")
-        return value
-
-    def done(self) -> None:
-        unknown = sorted(set(self.data) - self.seen)
-        if unknown:
-            raise BundleError(f"{self.source}: [{self.where}] has unknown keys: {', '.join(unknown)}")
-
-
 def read_manifest(folder: Path) -> Manifest:
     """Reads `folder/manifest.toml`; BundleError names the file, the key and what differs."""
     source = folder / "manifest.toml"
@@ -167,12 +129,12 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder} is no bundle: it has no manifest.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{source} is not valid TOML: {error}") from error
-    top = _Table(data, "top level", source)
+    top = Table(data, "top level", source)
     version = top.take("format", int)
     if version != FORMAT:
         raise BundleError(f"{source} has format {version}; this tpc-stream reads format {FORMAT}")
-    frame = _Table(top.take("frame", dict), "frame", source)
-    latent = _Table(top.take("latent", dict), "latent", source)
+    frame = Table(top.take("frame", dict), "frame", source)
+    latent = Table(top.take("latent", dict), "latent", source)
     manifest = Manifest(
         name=top.take("name", str),
         version=top.take("version", str),
@@ -182,9 +144,9 @@ def read_manifest(folder: Path) -> Manifest:
         height=frame.positive("height"),
         latent_channels=latent.positive("channels"),
         latent_downscale=latent.positive("downscale"),
-        window=_window(_Table(top.take("window", dict), "window", source)),
-        sampling=_sampling(_Table(top.take("sampling", dict), "sampling", source)),
-        conditioning=_conditioning(_Table(top.take("conditioning", dict), "conditioning", source)),
+        window=_window(Table(top.take("window", dict), "window", source)),
+        sampling=_sampling(Table(top.take("sampling", dict), "sampling", source)),
+        conditioning=_conditioning(Table(top.take("conditioning", dict), "conditioning", source)),
         graphs=_graphs(top.take("graphs", dict), folder, source),
     )
     for table in (frame, latent, top):
@@ -192,7 +154,7 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _window(table: _Table) -> WindowSpec:
+def _window(table: Table) -> WindowSpec:
     spec = WindowSpec(
         length=table.positive("length"),
         overlap=table.positive("overlap", least=0),
@@ -209,7 +171,7 @@ def _window(table: _Table) -> WindowSpec:
     return spec
 
 
-def _sampling(table: _Table) -> SamplingSpec:
+def _sampling(table: Table) -> SamplingSpec:
     spec = SamplingSpec(
         scheduler=table.choice("scheduler", ("flow", "ddim")),
         prediction=table.choice("prediction", ("sample", "epsilon", "v_prediction")),
@@ -228,7 +190,7 @@ def _sampling(table: _Table) -> SamplingSpec:
     return spec
 
 
-def _conditioning(table: _Table) -> ConditioningSpec:
+def _conditioning(table: Table) -> ConditioningSpec:
     spec = ConditioningSpec(
         kind=table.choice("kind", ("bank", "tokens")),
         screened=table.take("screened", bool),
@@ -244,7 +206,7 @@ def _graphs(tables: Mapping[str, Any], folder: Path, source: Path) -> Mapping[Ro
         raise BundleError(f"{source}: unknown roles {', '.join(unknown)}; the roles are {', '.join(ROLES)}")
     graphs: dict[Role, GraphSpec] = {}
     for role, data in tables.items():
-        table = _Table(data, f"graphs.{role}", source)
+        table = Table(data, f"graphs.{role}", source)
         graphs[cast(Role, role)] = GraphSpec(
             role=cast(Role, role),
             path=folder / table.take("file", str),
@@ -257,10 +219,10 @@ def _graphs(tables: Mapping[str, Any], folder: Path, source: Path) -> Mapping[Ro
     return graphs
 
 
-def _tensors(table: _Table, key: str) -> tuple[TensorSpec, ...]:
+def _tensors(table: Table, key: str) -> tuple[TensorSpec, ...]:
     specs = []
     for name, data in table.take(key, dict).items():
-        tensor = _Table(data, f"{table.where}.{key}.{name}", table.source)
+        tensor = Table(data, f"{table.where}.{key}.{name}", table.source)
         shape = tuple(tensor.take("shape", list))
         if not all(isinstance(n, int | str) and not isinstance(n, bool) for n in shape):
             raise BundleError(f"{table.source}: [{tensor.where}] shape holds numbers and names, is {list(shape)!r}")

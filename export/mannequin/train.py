@@ -21,7 +21,11 @@ from export.mannequin.animator import Animator, Bank
 from export.mannequin.autoencoder import load_autoencoder, train_autoencoder
 from export.mannequin.batches import TARGETS, Batch, Batches, calibrated_batches, plain_batches
 from export.mannequin.dataset import Latents, Pictures, write_latents
+from export.mannequin.muon import Muon, split_parameters
 from export.mannequin.networks import Widths
+
+AT_NOISE = 0.75
+"""Share of the samples at t = 1: the default is one step, from pure noise, where all must come from the reference."""
 
 
 def animator_loss(model: Animator, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
@@ -48,25 +52,30 @@ class Trainer:
         torch.manual_seed(seed)
         self.model = Animator(widths).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-        )
+        inner, other = split_parameters(self.model)
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "muon": Muon(inner, 2.5 * rate),
+            "adamw": torch.optim.AdamW(other, rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        }
         self.rate, self.decay, self.step, self.seconds = rate, average, 0, 0.0
         self.rng = np.random.default_rng([seed, 11])
 
     def train_step(self, batches: Batches, groups: int, part: float) -> float:
         """One optimiser step at `part` in [0, 1] of the cosine schedule; returns the loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * part)))
+        rate = self.rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * part)))
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rate * (2.5 if name == "muon" else 1.0)
         batch = batches(self.rng, groups)
         count = len(batch.targets)
-        timesteps = torch.from_numpy(np.where(self.rng.random(count) < 0.4, 1.0, self.rng.random(count))).float()
+        timesteps = torch.from_numpy(np.where(self.rng.random(count) < AT_NOISE, 1.0, self.rng.random(count))).float()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = animator_loss(self.model, batch, timesteps, torch.randn_like(batch.targets))
-        self.optimiser.zero_grad()
+        self.model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers.values():
+            optimiser.step()
         self.step += 1
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
@@ -77,7 +86,7 @@ class Trainer:
         state = {
             "average": self.average.state_dict(),
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "step": self.step,
             "seconds": self.seconds,
             "widths": asdict(self.model.widths),
@@ -91,7 +100,8 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.model.load_state_dict(state["average" if weights_only else "model"])
         if not weights_only:
-            self.optimiser.load_state_dict(state["optimiser"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
             self.step, self.seconds = state["step"], state["seconds"]
             self.rng = np.random.default_rng([self.step, 12])
 
@@ -165,10 +175,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, default=Path(".mannequin"), help="folder of the rendered data")
     parser.add_argument("--autoencoder-minutes", type=float, default=12.0)
     parser.add_argument("--minutes", type=float, default=80.0, help="of training the animator, all runs together")
-    parser.add_argument("--groups", type=int, default=8, help="references a step; each has three targets")
+    parser.add_argument("--groups", type=int, default=6, help="references a step; each has two targets")
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint, with a new schedule")
     parser.add_argument("--resume", action="store_true", help="go on from animator.pt instead of starting anew")
     parser.add_argument(
         "--calibrated", action="store_true",
@@ -194,5 +205,7 @@ def main(argv: list[str]) -> int:
         return 0
     if options.resume:
         trainer.resume(folder / "animator.pt")
+    elif options.start is not None:
+        trainer.resume(options.start, weights_only=True)
     run(trainer, plain_batches(data), held_out, folder / "animator.pt", minutes=options.minutes, groups=options.groups)
     return 0

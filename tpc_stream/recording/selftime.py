@@ -5,37 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from tpc_stream.errors import InputError
+from tpc_stream.recording.recorder import Recorder, Scope, ThreadLog, Timer, path_below
 from tpc_stream.recording.series import NO_FRAME
-
-if TYPE_CHECKING:
-    from tpc_stream.profile import Profiler
 
 X = TypeVar("X")
 Y = TypeVar("Y")
-
-
-class ThreadLog:
-    """What one thread has done so far, and where it is now."""
-
-    __slots__ = ("accounted", "began", "ended", "name", "number", "scope", "waited")
-
-    def __init__(self, name: str, number: int) -> None:
-        self.name = name
-        self.number = number
-        self.began: float | None = None
-        self.ended = 0.0
-        self.accounted = 0.0
-        """Seconds of stages, spans of their own, and waits."""
-        self.waited = 0.0
-        self.scope: StageTimer | Span | None = None
-
-
-def path_below(scope: StageTimer | Span | None, name: str) -> str:
-    """The name's place below the stage or span it lies in; a name that already starts so is kept."""
-    return name if scope is None or name.startswith(f"{scope.path}/") else f"{scope.path}/{name}"
 
 
 class StageTimer:
@@ -44,19 +21,19 @@ class StageTimer:
     It knows nothing of the stage's iterators, so that a stage that is dropped is freed, and closed, at once.
     """
 
-    def __init__(self, profiler: Profiler, path: str, kind: str) -> None:
+    def __init__(self, profiler: Recorder, path: str, kind: str) -> None:
         self.path = path
         self.pulled = 0.0
         """Seconds since the stage was entered that are not its own: pulls and waits."""
         self.thread: ThreadLog | None = None
         """The thread that is inside the stage now."""
-        self.timer = self
+        self.timer: Timer | None = self
         self.profiler = profiler
         self.new_batch = True
         """Set by a pull: what the stage gives next is the first of a new batch."""
         self._kind = kind
-        self._outer: StageTimer | Span | None = None
-        self._scope: StageTimer | Span = self
+        self._outer: Scope | None = None
+        self._scope: Scope = self
         self._entered = 0.0
         self._busy = 0.0
         self._batch = array("i")
@@ -201,9 +178,9 @@ class Span:
 
     __slots__ = ("_frame", "_mark", "_outer", "_profiler", "_thread", "began", "path", "timer")
 
-    def __init__(self, profiler: Profiler, name: str, frame: int) -> None:
+    def __init__(self, profiler: Recorder, name: str, frame: int) -> None:
         self.path = name
-        self.timer: StageTimer | None = None
+        self.timer: Timer | None = None
         self.began = 0.0
         self._profiler = profiler
         self._frame = frame

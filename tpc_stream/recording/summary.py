@@ -1,15 +1,15 @@
-"""From what a Profiler recorded to a Session: sums and percentiles."""
+"""From what a Recorder recorded to a Session: sums and percentiles."""
 
 from __future__ import annotations
 
 import json
 from array import array
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError
+from tpc_stream.recording.recorder import Recorder
 from tpc_stream.recording.series import QueueSeries, Series, SpanLog
 from tpc_stream.recording.session import (
     Deadline,
@@ -22,15 +22,12 @@ from tpc_stream.recording.session import (
     Trace,
 )
 
-if TYPE_CHECKING:
-    from tpc_stream.profile import Profiler
-
 Seconds = NDArray[np.float64]
 CAPTURED_KINDS = ("stage", "span")
 """Kinds whose time lies between capture and sink, each counted once: parts lie inside stages."""
 
 
-def summarise(profiler: Profiler, *, fps: float | None) -> Session:
+def summarise(profiler: Recorder, *, fps: float | None) -> Session:
     """The Session of what was recorded so far; the caller holds the profiler's lock and has flushed the stages."""
     began = profiler.began
     ended = max((thread.ended for thread in profiler.threads if thread.began is not None), default=0.0)
@@ -116,7 +113,7 @@ def _per_frame(series: Series, length: int) -> Seconds:
     return result
 
 
-def _end_to_end(profiler: Profiler) -> EndToEnd | None:
+def _end_to_end(profiler: Recorder) -> EndToEnd | None:
     if not profiler.done_frames:
         return None
     latency = distribution(_numbers(profiler.end_to_end_seconds))
@@ -144,7 +141,7 @@ def _deadline(done: Seconds, fps: float) -> Deadline:
     return Deadline(fps=fps, interval_ms=1e3 * interval, misses=misses, late_ms=1e3 * late)
 
 
-def _frames(profiler: Profiler) -> tuple[tuple[int, ...], dict[str, tuple[int | float | str | None, ...]]]:
+def _frames(profiler: Recorder) -> tuple[tuple[int, ...], dict[str, tuple[int | float | str | None, ...]]]:
     """The frame records, with each frame's times beside them, by column."""
     table = profiler.table
     length = max(table.length, max(profiler.done_frames, default=-1) + 1)

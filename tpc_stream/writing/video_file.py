@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-    from tpc_stream.sink import SinkConfig
+    from tpc_stream.writing.sink_config import SinkConfig
 
 _log = logging.getLogger(__name__)
 
