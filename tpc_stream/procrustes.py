@@ -52,7 +52,7 @@ class SearchConfig:
     maximum_scale: float = 8.0
     mask_threshold: int = 128
     """A pixel belongs to a silhouette from this coverage on, [1, 255]: half of it."""
-    rounds: tuple[Round, ...] = (Round(None, 24, 64), Round(1536, 256, 256), Round(64, 2048, 256))
+    rounds: tuple[Round, ...] = (Round(None, 32, 64), Round(1536, 256, 256), Round(64, 2048, 256))
     """Ever fewer subsets, estimated ever better; the first round scores them all."""
     exact_subsets: int = 4
     """Best subsets of the last round whose silhouette is really warped."""

@@ -27,6 +27,9 @@ from export.mannequin.networks import Widths
 AT_NOISE = 0.75
 """Share of the samples at t = 1: the default is one step, from pure noise, where all must come from the reference."""
 
+MUON_RATE = 2.5
+"""Muon's learning rate as a multiple of AdamW's."""
+
 
 def animator_loss(model: Animator, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
     """x0 prediction from z = (1 - t) x + t n, half squared and half absolute, weighted towards the person."""
@@ -54,7 +57,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         inner, other = split_parameters(self.model)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "muon": Muon(inner, 2.5 * rate),
+            "muon": Muon(inner, MUON_RATE * rate),
             "adamw": torch.optim.AdamW(other, rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         }
         self.rate, self.decay, self.step, self.seconds = rate, average, 0, 0.0
@@ -65,7 +68,7 @@ class Trainer:
         rate = self.rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * part)))
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = rate * (2.5 if name == "muon" else 1.0)
+                group["lr"] = rate * (MUON_RATE if name == "muon" else 1.0)
         batch = batches(self.rng, groups)
         count = len(batch.targets)
         timesteps = torch.from_numpy(np.where(self.rng.random(count) < AT_NOISE, 1.0, self.rng.random(count))).float()
