@@ -44,21 +44,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return Run(capsys)
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def reference(project: Path) -> Path:
-    return project / "tpc_stream" / "assets" / "demo_reference.png"
-
-
-@pytest.fixture(scope="module")
-def motion(project: Path) -> Path:
-    return project / "tpc_stream" / "assets" / "demo_motion.mp4"
-
-
 def frames_of(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

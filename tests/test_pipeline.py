@@ -18,16 +18,6 @@ from tpc_stream.pipeline import Animator
 from tpc_stream.source import read_picture
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def reference(project: Path) -> Path:
-    return project / "tpc_stream" / "assets" / "demo_reference.png"
-
-
 def stick_poses(frames: Iterable[Frame]) -> Iterator[PosedFrame]:
     """An estimator of the user's own."""
     for item in frames:
