@@ -90,7 +90,7 @@ def test_options_reach_the_run(run: Run, tiny: Path, reference: Path, motion: Pa
     out = tmp_path / "a.mkv"
     code = run(
         "animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--max-frames", 6, "--no-tpc",
-        "--size", "64x48", "--side-by-side", "--no-sound", "--steps", 2, "--guidance", 1.5, "--window", 4,
+        "--size", "64x64", "--side-by-side", "--no-sound", "--steps", 2, "--guidance", 1.5, "--window", 4,
         "--codec", "hevc", "--crf", 30, "--fit", "crop",
     )  # fmt: skip
     assert code == 0, run.err
@@ -139,13 +139,22 @@ BAD_INPUT = {
     "sheet exists": (("-o", "sheeted.mp4"), "sheeted.png exists"),
     "output is the motion": (("-m", "there.mp4", "-o", "there.mp4", "--overwrite"), "there.mp4"),
     "unknown container": (("-o", "a.xyz"), ".xyz"),
-    "codec and container": (("-o", "a.webm"), "webm"),
+    "codec and container": (("-o", "a.webm", "--codec", "h264"), "webm"),
     "no such bundle": (("--bundle", "nobody"), "no bundle 'nobody'"),
     "no such backend": (("--backend", "abacus"), "abacus"),
     "wrong size": (("--size", "32"), "512x512"),
     "odd size": (("--size", "33x32"), "even"),
+    "stretched size": (("--size", "64x32"), "--size 64x64"),
+    "unknown option": (("--colour", "red"), "No such option"),
+    "steps below one": (("--steps", 0), "--steps"),
+    "guidance is no number": (("--guidance", "nan"), "guidance_scale"),
+    "mask of another size": (("--reference-mask", "blank.png"), "its mask is 128x128"),
+    "mask would be overwritten": (
+        ("--reference-mask", "sheeted.png", "-o", "sheeted.mp4", "--overwrite"),
+        "also an input",
+    ),
     "groups and group size": (("--groups", 2, "--group-size", 4), "not both"),
-    "window cuts a group": (("--window", 7), "--window 8"),
+    "window cuts a group": (("--window", 7, "--group-size", 4), "--window 8"),
     "empty range": (("--start", 2, "--end", 1), "not after its start"),
     "range behind the end": (("--start", 99), "there.mp4"),
     "no such track": (("--audio-track", 5), "track"),
@@ -203,13 +212,15 @@ def test_verbose_adds_the_traceback(run: Run, reference: Path, tmp_path: Path) -
     assert "Traceback" not in run.err
 
 
-@pytest.mark.parametrize("arguments", [("animate", "--colour", "red"), ("dance",), ("animate", "--steps", "0")])
+@pytest.mark.parametrize("arguments", [("dance",), ("animate",), ("animate", "-r", "a.png"), ("inspect",)])
 def test_unknown_options_are_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments) == 2
-    assert "Traceback" not in run.err
+    assert run.err.startswith("error: ") and len(run.err.splitlines()) == 1
 
 
 def test_help_and_version(run: Run) -> None:
+    assert run() == 0
+    assert "animate" in run.out and "doctor" in run.out
     assert run("--version") == 0
     assert run.out.startswith("tpc-stream 0.")
     assert run("animate", "--help") == 0

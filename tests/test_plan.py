@@ -14,7 +14,8 @@ from tpc_stream.plan import Plan, make_plan
 
 
 def plan(folder: Path, *, bundle: dict[str, Any] | None = None, **options: Any) -> Plan:
-    return make_plan(open_bundle(make_tiny_bundle(folder / "tiny", **(bundle or {}))), AnimateOptions(**options))
+    made = make_tiny_bundle(folder / "tiny", **(bundle or {}))
+    return make_plan(open_bundle(made), AnimateOptions(**options))
 
 
 def test_the_bundles_defaults_hold_where_the_user_says_nothing(tmp_path: Path) -> None:
@@ -31,6 +32,7 @@ def test_the_bundles_defaults_hold_where_the_user_says_nothing(tmp_path: Path) -
         ({"window": 16}, 16, 4, 4),
         ({"window": 4}, 4, 0, 4),
         ({"window": 2}, 2, 0, 2),
+        ({"window": 6}, 6, 3, 3),
         ({"groups": 2}, 8, 4, 4),
         ({"groups": 3}, 8, 4, 2),
         ({"group_size": 1, "overlap": 3}, 8, 3, 1),
@@ -60,7 +62,10 @@ def test_cost_and_delay_are_known_before_the_start(tmp_path: Path) -> None:
     [
         ({"window": 128}, "at most 64, got 128"),
         ({"groups": 9}, "groups"),
-        ({"window": 6}, "multiples of the group size 4"),
+        ({"window": 6, "group_size": 4}, "multiples of the group size 4"),
+        ({"size": (64, 32)}, "try --size 64x64"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
+        ({"hold_seconds": float("inf")}, "hold_seconds"),
         ({"group_size": 2, "groups": 2}, "not both"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"max_frames": 0}, "max_frames"),
@@ -75,3 +80,8 @@ def test_cost_and_delay_are_known_before_the_start(tmp_path: Path) -> None:
 def test_impossible_options_name_the_value(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan(tmp_path, **options)
+
+
+def test_a_bundle_needs_a_name() -> None:
+    with pytest.raises(InputError, match="has no name"):
+        AnimateOptions(bundle="")

@@ -7,15 +7,18 @@ import sys
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
 from tpc_stream import cli_options as opt
-from tpc_stream.errors import InputError, TpcStreamError
+from tpc_stream.errors import InputError, SinkError, TpcStreamError
 from tpc_stream.options import AnimateOptions
+
+if TYPE_CHECKING:
+    from tpc_stream.outputs import OutputOptions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,9 +61,8 @@ def set_verbosity(verbose: int) -> None:
     global _verbose
     _verbose = _verbose or verbose > 0
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(
-        level=level, format="%(message)s", handlers=[RichHandler(console=_console(), show_time=verbose > 0)], force=True
-    )
+    handler = RichHandler(console=_console(), show_time=verbose > 0, show_path=verbose > 0)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("numba").setLevel(logging.WARNING)
 
 
@@ -109,7 +111,7 @@ def animate(
     fit: opt.Fit = "pad",
     size: opt.Size = None,
     side_by_side: opt.SideBySide = False,
-    codec: opt.Codec = "h264",
+    codec: opt.Codec = None,
     crf: opt.Crf = None,
     faststart: opt.Faststart = False,
     sound: opt.Sound = True,
@@ -120,7 +122,6 @@ def animate(
     verbose: Verbose = 0,
 ) -> None:
     from tpc_stream.outputs import OutputOptions
-    from tpc_stream.run import run
 
     if verbose:
         set_verbosity(verbose)
@@ -157,9 +158,7 @@ def animate(
         sheet=sheet,
         report=report,
     )
-    result = run(reference, motion, outputs, options=options, console=_console())
-    if result.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
+    _run(reference, motion, outputs, options)
 
 
 @app.command()
@@ -170,21 +169,16 @@ def demo(
 ) -> None:
     """Animate the rendered person that comes with the package: no file of yours is needed."""
     from tpc_stream.outputs import OutputOptions
-    from tpc_stream.run import run
 
     if verbose:
         set_verbosity(verbose)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {out.parent}: {error.strerror}; give another --out") from error
+    outputs = OutputOptions(path=str(out), overwrite=overwrite)
     with resources.as_file(resources.files("tpc_stream") / "assets") as assets:
-        result = run(
-            assets / "demo_reference.png",
-            assets / "demo_motion.mp4",
-            OutputOptions(path=str(out), overwrite=overwrite),
-            options=AnimateOptions(),
-            console=_console(),
-        )
-    if result.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
+        _run(str(assets / "demo_reference.png"), str(assets / "demo_motion.mp4"), outputs, AnimateOptions())
 
 
 @app.command()
@@ -220,6 +214,18 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
+def _run(reference: str, motion: str, outputs: OutputOptions, options: AnimateOptions) -> None:
+    from tpc_stream.run import run
+
+    try:
+        result = run(reference, motion, outputs, options=options, console=_console())
+    except KeyboardInterrupt:
+        print("interrupted before the first frame; nothing was written", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: bad input is one line and exit code 2; with -v a traceback as well.
 
@@ -228,13 +234,23 @@ def main(arguments: list[str] | None = None) -> None:
     """
     global _verbose
     _verbose = False
+    if not (sys.argv[1:] if arguments is None else arguments):
+        arguments = ["--help"]
     try:
-        app(arguments)
+        code = app(arguments, standalone_mode=False)
     except TpcStreamError as error:
         if _verbose:
             _console().print_exception()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        print("interrupted before the first frame; nothing was written", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        _fail(str(error))
+    except Exception as error:
+        # the parser's own errors share no base class between versions, but all can say themselves in one line
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(f"{error.format_message().rstrip('.')}; see tpc-stream --help, or tpc-stream animate --help")
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)

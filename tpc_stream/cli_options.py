@@ -59,7 +59,8 @@ SideBySide = Annotated[
     typer.Option("--side-by-side", help="Reference, driving, calibrated and output in one.", rich_help_panel="Picture"),
 ]
 Codec = Annotated[
-    Literal["h264", "hevc", "vp9", "av1", "ffv1"], typer.Option(help="Video codec.", rich_help_panel="File")
+    Literal["h264", "hevc", "vp9", "av1", "ffv1"] | None,
+    typer.Option(help="Video codec. Default: h264, vp9 for .webm.", rich_help_panel="File"),
 ]
 Crf = Annotated[int | None, typer.Option(min=0, help="Quality; lower is better.", rich_help_panel="File")]
 Faststart = Annotated[

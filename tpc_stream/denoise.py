@@ -184,7 +184,7 @@ class _PoseHold:
     """The pose that the network is told; where nobody is found, the last one for a bounded time."""
 
     def __init__(self, hold_seconds: float) -> None:
-        self._hold = Fraction(hold_seconds)
+        self._hold = Fraction(hold_seconds).limit_denominator(1_000_000)  # 0.3 means 3/10, exactly
         self._seen: dict[int, tuple[Body, Fraction]] = {}
 
     def keypoints(self, window: Window) -> tuple[Array, tuple[bool, ...]]:
@@ -203,6 +203,7 @@ class _PoseHold:
                 points[row, :, 0] = last[0].keypoints[:, 0] / width
                 points[row, :, 1] = last[0].keypoints[:, 1] / height
                 points[row, :, 2] = last[0].visibility
-        newest = max(self._seen, default=-1)
-        self._seen = {k: v for k, v in self._seen.items() if k >= window.index or k == newest}
+        # windows overlap: the next one begins after this one's start, and may need what was seen before it
+        before = max((k for k in self._seen if k <= window.index), default=-1)
+        self._seen = {k: v for k, v in self._seen.items() if k >= before}
         return points, tuple(shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,11 +65,15 @@ class AnimateOptions:
             raise InputError(f"start_seconds must not be negative, got {self.start_seconds}")
         if self.end_seconds is not None and self.end_seconds <= self.start_seconds:
             raise InputError(f"the range ends at {self.end_seconds} s, not after its start at {self.start_seconds} s")
-        if self.size is not None and (min(self.size) < 16 or self.size[0] % 2 or self.size[1] % 2):
-            raise InputError(f"the output size must be even and at least 16 pixels, got {self.size[0]}x{self.size[1]}")
+        if self.size is not None and (min(self.size) < 16 or max(self.size) > 8192 or any(n % 2 for n in self.size)):
+            raise InputError(f"the output size must be even and 16 to 8192 pixels, got {self.size[0]}x{self.size[1]}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"the seed is a number from 0 to 2^63 - 1, got {self.seed}")
-        if self.hold_seconds < 0:
-            raise InputError(f"hold_seconds must not be negative, got {self.hold_seconds}")
+        if not 0 <= self.hold_seconds < math.inf:
+            raise InputError(f"hold_seconds must be a number from 0 on, got {self.hold_seconds}")
+        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
+            raise InputError(f"guidance_scale must be a number, got {self.guidance_scale}")
+        if not str(self.bundle):
+            raise InputError("the bundle has no name; give one, such as mannequin, or a folder")
         if self.threads < 0:
             raise InputError(f"threads must not be negative, got {self.threads}")

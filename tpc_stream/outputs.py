@@ -17,7 +17,8 @@ class OutputOptions:
 
     path: str
     """The video: .mp4, .mkv, .webm or .mov; or pictures: a folder with a slash at its end, or frames/%05d.png."""
-    codec: Codec = "h264"
+    codec: Codec | None = None
+    """None: vp9 for .webm, which takes no h264; h264 for the others."""
     crf: int | None = None
     faststart: bool = False
     sound: bool = True
@@ -47,21 +48,35 @@ class OutputOptions:
     def trace_path(self) -> Path:
         return self._beside(".trace.json")
 
+    @property
+    def settled_codec(self) -> Codec:
+        """The codec of the video."""
+        return self.codec or ("vp9" if Path(self.path).suffix.lower() == ".webm" else "h264")
+
     def _beside(self, suffix: str) -> Path:
         # pictures get theirs beside their folder, where no viewer takes a sheet for a frame
-        path = Path(picture_pattern(self.path)).parent if self.as_pictures else Path(self.path)
-        return path.with_suffix(suffix)
+        if not self.as_pictures:
+            return Path(self.path).with_suffix(suffix)
+        folder = Path(picture_pattern(self.path)).resolve().parent
+        return folder.parent / (folder.name + suffix)
 
-    def companions(self) -> list[Path]:
-        """What is written beside the frames."""
-        reports = [self.profile_path, self.trace_path] if self.report else []
-        return reports + ([self.sheet_path] if self.sheet else [])
+    def _companion_switches(self) -> list[tuple[Path, str]]:
+        """What is written beside the frames, with the option that leaves it out."""
+        reports = [(self.profile_path, "--no-report"), (self.trace_path, "--no-report")] if self.report else []
+        return reports + ([(self.sheet_path, "--no-sheet")] if self.sheet else [])
 
     def check(self, *, inputs: list[str | Path]) -> None:
         """SinkError unless all of it can be written; before anything runs."""
         check_output(self.path, overwrite=self.overwrite, inputs=inputs)
-        for path in self.companions():
-            if path.exists() and not self.overwrite:
-                raise SinkError(f"{path} exists: choose another --out, allow it with --overwrite, or leave it out")
+        for path, leave_out in self._companion_switches():
+            if path.is_dir():
+                raise SinkError(f"{path} is a folder: choose another --out, or leave it out with {leave_out}")
             if path.exists() and any(os.path.exists(given) and os.path.samefile(given, path) for given in inputs):
-                raise SinkError(f"{path} is also an input and would be destroyed: choose another --out")
+                raise SinkError(
+                    f"{path} is also an input and would be destroyed: choose another --out, "
+                    f"or leave it out with {leave_out}"
+                )
+            if path.exists() and not self.overwrite:
+                raise SinkError(
+                    f"{path} exists: choose another --out, allow it with --overwrite, or leave it out with {leave_out}"
+                )

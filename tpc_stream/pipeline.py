@@ -121,6 +121,7 @@ class Animator:
 
     def _animate(self, motion: str | Path | Iterable[Frame], portrait: Portrait) -> Iterator[AnimatedFrame]:
         profiler = self.profiler
+        self.source_report, self.calibration_report = SourceReport(), CalibrationReport()
         with ExitStack() as queues:
 
             def queue(items: Iterable[T], name: str) -> Prefetch[T]:

@@ -81,20 +81,29 @@ def make_plan(bundle: Bundle, options: AnimateOptions) -> Plan:
     window = options.window or manifest.window.length
     if window > manifest.window.max_length:
         raise InputError(f"bundle {manifest.name} takes windows of at most {manifest.window.max_length}, got {window}")
-    group_size = options.group_size or min(DEFAULT_GROUP_SIZE, window)
+    overlap = manifest.window.overlap if options.overlap is None else options.overlap
     if options.groups is not None:
         group_size = group_size_from_groups(window, options.groups)
-    overlap = manifest.window.overlap if options.overlap is None else options.overlap
+    elif options.group_size is not None:
+        group_size = options.group_size
+    else:
+        group_size = _default_group_size(window, overlap if options.overlap is not None else 0)
     if options.overlap is None and options.window is not None:
         overlap = min(overlap, window // 2) // group_size * group_size
     check_window(length=window, overlap=overlap, group_size=group_size)
     scale = -(-ANALYSIS_PIXELS // min(manifest.width, manifest.height))
     guidance = manifest.sampling.guidance_scale if options.guidance_scale is None else options.guidance_scale
+    output = options.size or (manifest.width, manifest.height)
+    if abs(output[0] * manifest.height / (output[1] * manifest.width) - 1) > 0.02:
+        raise InputError(
+            f"an output of {output[0]}x{output[1]} would stretch the pictures of bundle {manifest.name}, which are "
+            f"{manifest.width}x{manifest.height}; try --size {_near_size(output, manifest.width, manifest.height)}"
+        )
     return Plan(
         bundle_name=manifest.name,
         canvas=(manifest.width * scale, manifest.height * scale),
         model=(manifest.width, manifest.height),
-        output=options.size or (manifest.width, manifest.height),
+        output=output,
         denoise=DenoiseConfig(
             steps=options.steps or manifest.sampling.steps,
             guidance_scale=guidance,
@@ -106,3 +115,13 @@ def make_plan(bundle: Bundle, options: AnimateOptions) -> Plan:
             hold_seconds=options.hold_seconds,
         ),
     )
+
+
+def _default_group_size(window: int, overlap: int) -> int:
+    """The paper's 4, or the largest size below that cuts neither the window nor the overlap."""
+    return next(m for m in range(DEFAULT_GROUP_SIZE, 0, -1) if window % m == 0 and overlap % m == 0)
+
+
+def _near_size(output: tuple[int, int], width: int, height: int) -> str:
+    scale = max(output[0] / width, output[1] / height)
+    return f"{round(width * scale / 2) * 2}x{round(height * scale / 2) * 2}"

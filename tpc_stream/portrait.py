@@ -133,9 +133,10 @@ def _given_mask(
     planes = {"mask": mask, "alpha channel": alpha}
     for kind, plane in planes.items():
         if plane is not None and (plane.shape != shape or plane.dtype != np.uint8):
+            size = f"{plane.shape[1]}x{plane.shape[0]} {plane.dtype}" if plane.ndim == 2 else str(plane.shape)
             raise PortraitError(
-                f"{name}: its {kind} must be uint8 and of its size, height and width {shape}, "
-                f"got {plane.shape = } {plane.dtype = }"
+                f"{name}: its {kind} is {size}, the picture {shape[1]}x{shape[0]}; "
+                f"give one of the picture's size, uint8"
             )
     if alpha is not None and int(alpha.min()) == 255:
         planes["alpha channel"] = None  # opaque everywhere: it says nothing

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -12,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tpc_stream.errors import TpcStreamError
+from tpc_stream.errors import InputError, SinkError, TpcStreamError
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.options import AnimateOptions
 from tpc_stream.outputs import OutputOptions
@@ -46,19 +49,21 @@ def run(
 ) -> RunResult:
     """Animates to files and tells the console the plan, the progress and where the time went.
 
-    On an error nothing is left behind. Ctrl-C closes the video, which then holds the frames so far, and still
-    writes the rest.
+    On an error no half-written video is left; pictures that were written stay. Ctrl-C closes the video, which then
+    holds the frames so far, and still writes the rest; before the first frame it writes nothing.
     """
-    outputs.check(inputs=[reference, motion])
+    given = [reference, motion, *([options.reference_mask] if options.reference_mask else [])]
+    outputs.check(inputs=given)
+    info = probe(
+        motion, start_seconds=options.start_seconds, end_seconds=options.end_seconds, max_frames=options.max_frames
+    )
+    _check_motion(info, outputs, options)
     profiler = Profiler()
     profiler.start()
     with Animator(options, profiler=profiler) as animator:
-        portrait = animator.set_reference(reference)
-        info = probe(
-            motion, start_seconds=options.start_seconds, end_seconds=options.end_seconds, max_frames=options.max_frames
-        )
         for line in animator.plan.describe(info.rate, info.frame_count_estimate):
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        portrait = animator.set_reference(reference)
         sheet = _sheet(portrait, info) if outputs.sheet else None
         stream = _encoded(animator, portrait, motion, info, outputs, sheet)
         frames, interrupted = 0, False
@@ -68,21 +73,58 @@ def run(
                 frames += 1
         except KeyboardInterrupt:
             interrupted = True
+            if not frames:
+                raise
         except TpcStreamError:
             if frames and not outputs.as_pictures:
                 Path(outputs.path).unlink(missing_ok=True)
             raise
         finally:
             stream.close()
-        _note(profiler, animator, reference, motion, info)
-        session = profiler.session(fps=float(info.rate) if info.rate else None)
-        written = [Path(outputs.path)] if frames else []
-        written += _write_companions(outputs, session, sheet if frames else None)
-        console.print(render_table(session))
-        for line in _findings(animator, frames, interrupted):
-            console.print(line, highlight=False)
-        console.print("wrote " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+        with _uninterrupted():
+            _note(profiler, animator, reference, motion, info)
+            session = profiler.session(fps=float(info.rate) if info.rate else None)
+            console.print(render_table(session))
+            for line in _findings(animator, frames, interrupted):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+            written = [Path(outputs.path), *_write_companions(outputs, session, sheet)]
+            console.print("wrote " + ", ".join(map(str, written)), highlight=False, markup=False, soft_wrap=True)
     return RunResult(frames=frames, interrupted=interrupted, written=tuple(written), session=session)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits: what is written at the end takes less than a second, and half of it helps nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_motion(info: SourceInfo, outputs: OutputOptions, options: AnimateOptions) -> None:
+    """What can be known to fail before the reference is prepared."""
+    if info.kind == "image" and options.end_seconds is None and options.max_frames is None:
+        raise InputError(f"{info.url} is a single picture: say how long it lasts with --end or --max-frames")
+    if outputs.sound and info.audio_streams and not outputs.audio_track < info.audio_streams:
+        raise InputError(
+            f"{info.url} has {info.audio_streams} audio track(s), counted from 0; "
+            f"there is no track {outputs.audio_track}"
+        )
+    if not outputs.as_pictures:
+        write_video((), outputs.path, config=_sink_config(info, outputs))  # checks when called, and runs nothing
+
+
+def _sink_config(info: SourceInfo, outputs: OutputOptions) -> SinkConfig:
+    return SinkConfig(
+        codec=outputs.settled_codec,
+        crf=outputs.crf,
+        frame_rate=info.rate or Fraction(25),
+        faststart=outputs.faststart,
+    )
 
 
 def _encoded(
@@ -103,11 +145,8 @@ def _encoded(
         stream = profiler.stage("side by side", lay_out, stream)
     if outputs.as_pictures:
         return profiler.stage("encode", partial(write_pictures, path=outputs.path), stream)
-    rate = info.rate or Fraction(25)
-    config = SinkConfig(codec=outputs.codec, crf=outputs.crf, frame_rate=rate, faststart=outputs.faststart)
-    writing = partial(
-        write_video, path=outputs.path, config=config, sound=_sound(motion, info, outputs, animator.options)
-    )
+    sound = _sound(motion, info, outputs, animator.options)
+    writing = partial(write_video, path=outputs.path, config=_sink_config(info, outputs), sound=sound)
     return profiler.stage("encode", writing, stream)
 
 
@@ -155,13 +194,16 @@ def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[A
 
 def _write_companions(outputs: OutputOptions, session: Session, sheet: ContactSheet | None) -> list[Path]:
     written = []
-    if outputs.report:
-        write_json(session, outputs.profile_path)
-        write_trace(session, outputs.trace_path)
-        written += [outputs.profile_path, outputs.trace_path]
-    if sheet is not None:
-        sheet.save(outputs.sheet_path)
-        written.append(outputs.sheet_path)
+    try:
+        if outputs.report:
+            write_json(session, outputs.profile_path)
+            write_trace(session, outputs.trace_path)
+            written += [outputs.profile_path, outputs.trace_path]
+        if sheet is not None:
+            sheet.save(outputs.sheet_path)
+            written.append(outputs.sheet_path)
+    except SinkError as error:
+        raise SinkError(f"{error}; {outputs.path} itself is complete") from error
     return written
 
 
@@ -190,7 +232,7 @@ def _note(profiler: Profiler, animator: Animator, reference: str | Path, motion:
 def _findings(animator: Animator, frames: int, interrupted: bool) -> list[str]:
     """What a user should know about the run, in words; nothing where all went well."""
     calibration = animator.calibration_report
-    lines = [f"interrupted after {frames} frames; the file holds them and is playable"] if interrupted else []
+    lines = [f"interrupted after {frames} frames, which are written and playable"] if interrupted else []
     total = sum(calibration.frames.values())
     fallen = [f"{count} {name}" for name, count in calibration.frames.items() if name != "fresh" and count]
     if fallen:

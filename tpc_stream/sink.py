@@ -40,7 +40,7 @@ def write_video(
     """A stage that encodes every frame to `path` and passes it on. Call `check_output` before anything runs.
 
     The file is finished when the frames end, when the consumer closes the generator, and when anything is raised,
-    KeyboardInterrupt included; then it holds the frames so far. Where nothing was encoded yet, no file is left.
+    KeyboardInterrupt included; then it holds the frames so far. Where no picture of it plays, no file is left.
     Equal frames and an equal config give equal bits. `report` is called once the file is finished without an error.
 
     Raises SinkError: a codec, crf or size that cannot be written; times that do not grow; a full disk; no frame at all.
@@ -89,7 +89,7 @@ def _finish(file: VideoFile, config: SinkConfig, report: Callable[[SinkReport], 
     try:
         file.close()
     except BaseException as error:
-        _remove_empty(file, error)
+        _remove_broken(file, error)
         raise
     if config.faststart and container_of(file.path).fragmented:
         join_fragments(file.path)
@@ -102,10 +102,9 @@ def _abandon(file: VideoFile, error: BaseException) -> None:
         file.close()
     except Exception as second:
         error.add_note(f"while closing {file.path}: {second}")
-    _remove_empty(file, error)
+    _remove_broken(file, error)
 
 
-def _remove_empty(file: VideoFile, error: BaseException) -> None:
-    if file.frames == 0:
-        file.path.unlink(missing_ok=True)
-        error.add_note(f"nothing was written to {file.path}")
+def _remove_broken(file: VideoFile, error: BaseException) -> None:
+    if file.remove_broken():
+        error.add_note(f"nothing that plays was written to {file.path}, so it was removed")

@@ -166,7 +166,7 @@ def evaluate(
                 shown.append(result)
             scores.setdefault(f"{name} | copy", []).append(person_score(whole, truth, target[..., 3]))
             shown.append(on_plate(laid, np.full_like(plate, 127)) if laid is not None else np.zeros_like(plate))
-            if len(rows) < 18 and k == i % len(CONDITIONS):
+            if len(rows) < len(CONDITIONS) and k == i % len(CONDITIONS):
                 rows.append(np.concatenate(shown, 1).clip(0, 255).astype(np.uint8))
     return {name: Figure.of(values) for name, values in scores.items()}, np.concatenate(rows) if rows else np.zeros(
         (1, 1, 3), np.uint8

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from tpc_stream.errors import SinkError
+from tpc_stream.writing.output_file import open_for_muxer
 from tpc_stream.writing.video_formats import container_of
 
 _OPTIONS = {
@@ -43,8 +44,9 @@ def join_fragments(path: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     with (
-        av.open(str(source)) as read,
-        av.open(str(target), "w", format=container_of(source).format, container_options=_OPTIONS) as write,
+        av.open(f"file:{source}") as read,
+        open_for_muxer(target) as file,
+        av.open(file, "w", format=container_of(source).format, container_options=_OPTIONS) as write,
     ):
         streams = {stream.index: write.add_stream_from_template(stream, opaque=True) for stream in read.streams}
         for new, old in zip(streams.values(), read.streams, strict=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import av
 
 from tpc_stream.errors import InputError, SourceError
+from tpc_stream.reading.container import is_url
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -101,6 +102,7 @@ def timed_packets(
 def open_source(url: str) -> InputContainer:
     """Open a file or URL for its sound. Raises SourceError where that fails."""
     try:
-        return av.open(url)
+        # Without the protocol's name a colon in a file's name would be taken for one.
+        return av.open(url if is_url(url) else f"file:{url}")
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"the sound cannot be read from {url}: {error.strerror}") from error

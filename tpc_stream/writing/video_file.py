@@ -17,6 +17,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from tpc_stream.errors import SinkError
+from tpc_stream.writing.output_file import empty_file, has_picture, open_for_muxer
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.soundtrack import SoundTrack, open_sound
 from tpc_stream.writing.video_formats import check_codec, container_of
@@ -38,7 +39,7 @@ _SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BI
 
 
 class VideoFile:
-    """Opened for the first picture, whose size it takes; nothing is on disk before the first `write`."""
+    """Opened for the first picture, whose size it takes; what was at its path stays until the first `write`."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class VideoFile:
         Raises SinkError for a size or codec that cannot be written, SourceError where the sound cannot be read.
         """
         self.path, self.frames = path, 0
+        self._new, self._started, self._failed = not path.exists(), False, False
         self._config = config
         self._size = size
         container, encoder = container_of(path), check_codec(path, config.codec)
@@ -70,8 +72,9 @@ class VideoFile:
         options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "flush_packets": "1"}
         options["max_interleave_delta"] = str(round(config.keyframe_seconds * 1_000_000))
         with self._errors("open"):
+            self._file = open_for_muxer(path)
             self._output = av.open(
-                str(path), "w", format=container.format, container_options={**options, **container.options}
+                self._file, "w", format=container.format, container_options={**options, **container.options}
             )
         self._sound: SoundTrack | None = None
         try:
@@ -80,7 +83,8 @@ class VideoFile:
             if sound is not None:
                 self._sound = open_sound(sound, output=self._output, encoder=container.sound_codec)
         except BaseException:
-            self._output.close()
+            self._release()
+            self.remove_broken()
             raise
 
     def write(self, image: NDArray[np.uint8], pts_seconds: Fraction) -> None:
@@ -102,11 +106,13 @@ class VideoFile:
             self._next_keyframe = ticks + round(Fraction(self._config.keyframe_seconds) / self._time_base)
         self._ticks.append(ticks)
         with self._errors("write"):
-            if self.frames == 0:
+            if not self._started:
+                self._started = True
+                empty_file(self._file)
                 self._output.start_encoding()
-            self.frames += 1
             packets = self._stream.encode(frame)
         self._mux(packets)
+        self.frames += 1
 
     @property
     def end_seconds(self) -> Fraction:
@@ -123,11 +129,33 @@ class VideoFile:
                 if self._sound is not None:
                     self._write_sound(self._sound.packets(self.end_seconds))
                     self._write_sound(self._sound.flush())
-        finally:
+        except BaseException as error:
+            try:
+                self._release()
+            except SinkError as second:  # a full disk fails every write; the first error is the one to tell
+                error.add_note(str(second))
+            raise
+        self._release()
+
+    def remove_broken(self) -> bool:
+        """Remove a file in which no picture plays, unless it is not this run's; tells whether that was so."""
+        if (self.frames and not self._failed) or not (self._new or self._started):
+            return False
+        if self.frames and has_picture(self.path):
+            return False
+        self.path.unlink(missing_ok=True)
+        return True
+
+    def _release(self) -> None:
+        try:
             if self._sound is not None:
                 self._sound.close()
+        finally:
             with self._errors("finish"):
-                self._output.close()
+                try:
+                    self._output.close()
+                finally:
+                    self._file.close()
 
     def _add_video(self, name: str, pixel_format: str) -> VideoStream:
         config, encoder = self._config, check_codec(self.path, self._config.codec)
@@ -202,6 +230,7 @@ class VideoFile:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
+            self._failed = True
             if isinstance(error, SinkError):
                 raise
             if error.errno in _FULL:
