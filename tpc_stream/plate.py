@@ -45,7 +45,8 @@ def background_plate(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArr
 
 
 def _radius_pixels(person: NDArray[np.bool_], grow: float) -> int:
-    return max(1, round(float(max(person.shape)) * grow))
+    longest: int = max(person.shape)
+    return max(1, round(longest * grow))
 
 
 def _hole(
