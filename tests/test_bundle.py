@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,48 @@ def test_a_wrong_manifest_names_what_is_wrong(tmp_path: Path, old: str, new: str
     edit(folder, old, new)
     with pytest.raises(BundleError, match=message):
         open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('file = "pose.onnx"', 'file = "."', "tiny cannot be read: Is a directory"),
+        (
+            'file = "pose.onnx"',
+            'file = "../pose.onnx"',
+            r"\[graphs.pose\] file must lie in the bundle's folder, is '../",
+        ),
+        ('file = "pose.onnx"', 'file = "a/../../pose.onnx"', "must lie in the bundle's folder"),
+        ('file = "pose.onnx"', 'file = "/etc/hostname"', "must lie in the bundle's folder, is '/etc/hostname'"),
+        ("[graphs.pose]\n", "[graphs.pose]\ndata = [{ x = 1 }]\n", r"\[graphs.pose.data\[0\]\] lacks 'file'"),
+        ("[graphs.pose]\n", "[graphs.pose]\ndata = [3]\n", r"\[graphs.pose.data\[0\]\] is missing or no table"),
+        (
+            "[graphs.pose]\n",
+            '[graphs.pose]\ndata = [{ file = "../w", sha256 = "00" }]\n',
+            r"\[graphs.pose.data\[0\]\] file must lie",
+        ),
+    ],
+)
+def test_a_wrong_graph_file_names_the_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    folder = make_tiny_bundle(tmp_path / "tiny")
+    edit(folder, old, new)
+    with pytest.raises(BundleError, match=message):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1" + "0" * 400])
+def test_guidance_must_be_finite(tmp_path: Path, value: str) -> None:
+    folder = make_tiny_bundle(tmp_path / "tiny")
+    manifest = folder / "manifest.toml"
+    manifest.write_text(re.sub(r"guidance_scale = \S+", f"guidance_scale = {value}", manifest.read_text()))
+    with pytest.raises(BundleError, match=r"guidance_scale must be finite, is -?(nan|inf)"):
+        open_bundle(folder)
+
+
+def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "manifest.toml").mkdir()
+    with pytest.raises(BundleError, match=r"manifest\.toml cannot be read: Is a directory"):
+        open_bundle(tmp_path)
 
 
 def test_features_must_fit_the_denoiser(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("a_%d.jpg", r"one number in their file name, as in out/frame_%05d.png, got 'a_%d.jpg'"),
         ("a_%d_%d.png", "one number"),
         ("a_%%.png", "one number"),
-        ("a_%s", "one number"),
+        ("a_%.png", "one number"),
+        ("a_%s", "its suffix ''"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(path: str, text: str) -> None:
@@ -48,7 +49,7 @@ def test_what_cannot_be_written_is_told_in_one_line(path: str, text: str) -> Non
     assert sorted(Path().rglob("*")) == before
 
 
-@pytest.mark.parametrize("path", ["out.mp4", "OUT.MKV", "a.b.webm", "pictures/", "full/b_%03d.png"])
+@pytest.mark.parametrize("path", ["out.mp4", "OUT.MKV", "a.b.webm", "100%.mp4", "pictures/", "full/b_%03d.png"])
 def test_what_can_be_written_passes_and_leaves_nothing(path: str) -> None:
     before = sorted(Path().rglob("*"))
     check_output(path, overwrite=False)
@@ -71,6 +72,19 @@ def test_an_input_is_never_the_output() -> None:
     for path in ("old.mp4", "./old.mp4", "link.mp4"):
         with pytest.raises(SinkError, match="is also an input and would be destroyed"):
             check_output(path, overwrite=True, inputs=["rtsp://camera/1", "old.mp4"])
+
+
+@pytest.mark.parametrize("given", ["full", "full/.", "full/frame_00000.png", "full/frame_%05d.png", "full/*.png"])
+@pytest.mark.parametrize("path", ["full/", "full/frame_%05d.png", "full/../full/frame_%d.png"])
+def test_driving_pictures_are_never_written_over(path: str, given: str) -> None:
+    with pytest.raises(SinkError, match="is also an input and its pictures would be written over"):
+        check_output(path, overwrite=True, inputs=["rtsp://camera/1", given])
+
+
+@pytest.mark.parametrize("given", ["full/me.png", "full/frame_a.png", "frame_00000.png", "full/seq_%05d.png", "."])
+def test_inputs_beside_the_pictures_stay_allowed(given: str) -> None:
+    Path("full/seq_00000.png").write_bytes(b"driving")
+    check_output("full/", overwrite=True, inputs=[given])
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
@@ -98,6 +112,8 @@ def test_special_files_are_refused() -> None:
 
 def test_what_means_pictures() -> None:
     assert is_picture_sequence("out/") and is_picture_sequence("out/a_%05d.png")
+    assert not is_picture_sequence("100%.mp4") and not is_picture_sequence("100% done.mp4")
+    assert is_picture_sequence("100%.png")
     assert not is_picture_sequence("out") and not is_picture_sequence("100%/out.mp4")
     assert picture_pattern("out/") == "out/frame_%05d.png"
     assert picture_pattern("out/a_%03d.png") == "out/a_%03d.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -39,5 +40,32 @@ def test_what_cannot_be_written_whole_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("/dev/full")
     with pytest.raises(SinkError, match=r"cannot write .*a\.png: No space left on device"):
         write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(SinkError, match=r"cannot write .*folder\.png: Is a directory$"):
+        write_png(tmp_path / "folder.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(SinkError, match="No such file"):
         write_png(tmp_path / "none/deeper/a.png", np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_what_was_there_stays_where_a_picture_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    (tmp_path / "a.png").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else SinkError):
+        write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+
+
+def test_a_picture_keeps_the_link_and_the_rights_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "real.png").write_bytes(b"old")
+    (tmp_path / "real.png").chmod(0o640)
+    (tmp_path / "a.png").symlink_to("real.png")
+    write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    assert (tmp_path / "a.png").is_symlink() and cv2.imread(str(tmp_path / "real.png")) is not None
+    assert (tmp_path / "real.png").stat().st_mode & 0o777 == 0o640

@@ -98,6 +98,24 @@ def test_window_stage_shares_a_batch_among_its_frames(profiler: Profiler, clock:
     assert session.unaccounted_ms == 0.0
 
 
+def test_set_up_before_the_first_pull_is_no_frames_time(profiler: Profiler, clock: FakeClock) -> None:
+    def stage(upstream: Iterable[Item]) -> Iterator[Item]:
+        with profiler.span("build"):
+            clock.advance(16.0)
+        for item in upstream:
+            clock.advance(2.0)
+            yield item
+
+    for item in profiler.stage("stage", stage, profiler.source("source", items(clock, 2, 1.0))):
+        profiler.frame_done(item.index, item.captured_seconds)
+    session = profiler.session()
+    assert list(profiler.series["stage"].seconds) == [2.0, 2.0]
+    assert of(session, "stage").outside_ms == of(session, "stage/build").busy_ms == 16_000.0
+    assert of(session, "stage").busy_ms == 20_000.0
+    assert session.end_to_end is not None and session.end_to_end.mean_other_ms == 0.0
+    assert session.unaccounted_ms == 0.0
+
+
 def test_stage_that_looks_ahead(profiler: Profiler, clock: FakeClock) -> None:
     def ahead(upstream: Iterable[Item]) -> Iterator[Item]:
         held: list[Item] = []
@@ -365,6 +383,13 @@ def test_json_round_trip_is_exact(profiler: Profiler, clock: FakeClock) -> None:
 def test_from_json_refuses_what_is_no_profile(text: str) -> None:
     with pytest.raises(InputError, match="not a profile"):
         Session.from_json(text)
+
+
+def test_from_json_tells_what_to_give_instead() -> None:
+    with pytest.raises(InputError, match=r"not a profile but a trace: open it in ui\.perfetto\.dev"):
+        Session.from_json('{"traceEvents": []}')
+    with pytest.raises(InputError, match="run `tpc-stream animate` again with --report"):
+        Session.from_json("{")
 
 
 def test_frame_records_come_back_as_rows(profiler: Profiler) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,37 @@ def test_json_file(session: Session, tmp_path: Path) -> None:
     assert Session.from_json(path.read_text(encoding="utf-8")) == session
     with pytest.raises(SinkError, match="cannot write the profile to"):
         write_json(session, tmp_path / "missing" / "profile.json")
+
+
+def test_a_profile_is_written_whole_or_not_at_all(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text("old")
+    with monkeypatch.context() as patch, pytest.raises(SinkError, match="No space left"):
+        patch.setattr(os, "replace", full_disk)
+        write_json(session, path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SinkError, match=r"cannot write the profile to .*folder: Is a directory; give a path"):
+        write_json(session, tmp_path / "folder")
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_name_that_is_not_utf8_is_kept(session: Session, tmp_path: Path) -> None:
+    named = replace(session, context={"motion": os.fsdecode(b"caf\xe9.mp4")})
+    write_json(named, tmp_path / "profile.json")
+    assert Session.from_json((tmp_path / "profile.json").read_text(encoding="utf-8")) == named
+
+
+def test_a_remainder_below_zero_is_told_in_words(session: Session) -> None:
+    assert session.end_to_end is not None
+    whole = replace(session.end_to_end.latency, mean_ms=10.0)
+    split = replace(session.end_to_end, latency=whole, mean_compute_ms=200.0, mean_queue_ms=14.0, mean_other_ms=-204.0)
+    text = render_text(replace(session, end_to_end=split))
+    assert "mean 10.0 ms, is 204.0 less than 200.0 in stages + 14.0 in queues: frames overlap in the stages" in text
+    nearly = render_text(replace(session, end_to_end=replace(split, mean_other_ms=-0.01)))
+    assert "+ 0.0 behind other frames or unaccounted" in nearly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import resource
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +24,10 @@ from tests.animated import animated_frame, animated_frames
 from tpc_stream.errors import InputError, SinkError, SourceError
 from tpc_stream.frame import AnimatedFrame
 from tpc_stream.sink import SinkConfig, SinkReport, write_video
+from tpc_stream.writing import output_file
+from tpc_stream.writing.faststart import join_fragments
 from tpc_stream.writing.sound import SoundSource, count_audio_tracks
+from tpc_stream.writing.video_file import VideoFile
 from tpc_stream.writing.video_formats import CONTAINERS
 
 PAIRS = [(suffix, codec) for suffix, container in CONTAINERS.items() for codec in container.codecs]
@@ -107,9 +112,7 @@ def test_times_are_exact(tmp_path: Path, times: list[Fraction], config: SinkConf
     assert read_times(path) == times
 
 
-def test_times_that_do_not_fit_the_clock_are_rounded_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_times_that_do_not_fit_the_clock_are_rounded_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     times = [Fraction(k, 7) for k in range(5)]
     with caplog.at_level(logging.INFO):
         run((animated_frame(i, t) for i, t in enumerate(times)), tmp_path / "out.mp4")
@@ -247,6 +250,83 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path) -> No
     with pytest.raises(SinkError, match=f"no space left .* after 0 frames .{os.strerror(errno.ENOSPC)}"):
         run(animated_frames(20), tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+LIMITED = """
+import resource, sys
+from tests.animated import animated_frames
+from tpc_stream.errors import SinkError
+from tpc_stream.sink import SinkConfig, write_video
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+config = SinkConfig(codec=sys.argv[3], faststart=sys.argv[4] == "True")
+try:
+    list(write_video(animated_frames(20), sys.argv[1], config=config))
+except SinkError as error:
+    print(error, *error.__notes__ if hasattr(error, "__notes__") else (), sep="|")
+"""
+
+
+@pytest.mark.parametrize("faststart", [False, True])
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mkv", "h264"), (".mov", "h264"), (".webm", "vp9")])
+def test_a_disk_that_fills_while_the_file_is_closed_is_told(
+    tmp_path: Path, suffix: str, codec: str, faststart: bool
+) -> None:
+    run(animated_frames(20), tmp_path / f"whole{suffix}", config=SinkConfig(codec=codec))
+    size = (tmp_path / f"whole{suffix}").stat().st_size
+    path = tmp_path / f"out{suffix}"
+    for limit, plays in ((size - 20, True), (900 if suffix in (".mp4", ".mov") else 400, False)):
+        arguments = [str(path), str(limit), codec, str(faststart)]
+        done = subprocess.run([sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"no space left for {path} after "), done
+        assert path.exists() == plays, limit
+        assert ("nothing that plays was written" in done.stdout) == (not plays)
+        path.unlink(missing_ok=True)
+
+
+def test_a_full_disk_while_fragments_are_joined_leaves_the_fragments(tmp_path: Path) -> None:
+    run(animated_frames(20), tmp_path / "a.mp4")
+    whole = (tmp_path / "a.mp4").read_bytes()
+    with monkeypatch_writes_fail() as failed, pytest.raises(SinkError, match="is complete, but its index could not"):
+        join_fragments(tmp_path / "a.mp4")
+    assert failed and (tmp_path / "a.mp4").read_bytes() == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@contextmanager
+def monkeypatch_writes_fail() -> Iterator[list[int]]:
+    """Every write of a muxer's file fails as on a full disk."""
+    failed: list[int] = []
+
+    class Full(io.FileIO):
+        def write(self, data: object) -> int:
+            failed.append(1)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output_file.io, "FileIO", Full)
+        yield failed
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+def test_a_first_frame_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
+    def fail(*_: object) -> None:
+        raise SinkError("the first packet failed")
+
+    monkeypatch.setattr(VideoFile, "_mux", fail)
+    with pytest.raises(SinkError, match="the first packet failed") as caught:
+        run(animated_frames(1), tmp_path / "out.mkv", config=SinkConfig(codec=codec))
+    assert list(tmp_path.iterdir()) == []
+    assert "nothing that plays was written" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("faststart", [False, True])
+def test_names_with_a_colon(tmp_path: Path, beep: Path, monkeypatch: pytest.MonkeyPatch, faststart: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clip12:30.mp4").write_bytes(beep.read_bytes())
+    config = SinkConfig(faststart=faststart)
+    run(animated_frames(5), Path("out1:2.mp4"), config=config, sound=SoundSource("clip12:30.mp4"))
+    with av.open(f"file:{tmp_path}/out1:2.mp4") as file:
+        assert len(list(file.decode(video=0))) == 5 and len(file.streams.audio) == 1
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

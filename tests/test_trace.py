@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,20 @@ def test_real_threads_get_a_row_each() -> None:
     assert set(rows) == {"MainThread", "ahead"}
     assert {e["tid"] for e in events if e["name"] == "source" and "args" in e} == {rows["ahead"]}
     assert {e["tid"] for e in events if e["name"] == "write"} == {rows["MainThread"]}
+
+
+def test_a_name_that_is_not_utf8_is_kept_and_a_failing_write_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    name = os.fsdecode(b"caf\xe9.mp4")
+    session = replace(recorded(FakeClock()), context={"motion": name})
+    path = tmp_path / "trace.json"
+    with monkeypatch.context() as patch, pytest.raises(SinkError, match="No space left"):
+        patch.setattr(os, "replace", full_disk)
+        write_trace(session, path)
+    assert list(tmp_path.iterdir()) == []
+    write_trace(session, path)
+    assert json.loads(path.read_text(encoding="utf-8"))["otherData"]["motion"] == name

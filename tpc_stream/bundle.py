@@ -89,6 +89,8 @@ def _check_hash(path: Path, expected: str) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise BundleError(f"the bundle lacks {path}; restore it or export the bundle again") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}; restore it or export the bundle again") from error
     if found != expected:
         raise BundleError(
             f"{path} is not the file of its manifest: sha256 {found[:12]}..., expected {expected[:12]}...; "

@@ -129,6 +129,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder} is no bundle: it has no manifest.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{source} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise BundleError(f"{source} cannot be read: {error.strerror}") from error
     top = Table(data, "top level", source)
     version = top.take("format", int)
     if version != FORMAT:
@@ -209,14 +211,23 @@ def _graphs(tables: Mapping[str, Any], folder: Path, source: Path) -> Mapping[Ro
         table = Table(data, f"graphs.{role}", source)
         graphs[cast(Role, role)] = GraphSpec(
             role=cast(Role, role),
-            path=folder / table.take("file", str),
+            path=table.file(folder),
             sha256=table.take("sha256", str),
             inputs=_tensors(table, "inputs"),
             outputs=_tensors(table, "outputs"),
-            data=tuple((folder / str(item["file"]), str(item["sha256"])) for item in table.take("data", list, [])),
+            data=_data(table, folder),
         )
         table.done()
     return graphs
+
+
+def _data(graph: Table, folder: Path) -> tuple[tuple[Path, str], ...]:
+    files = []
+    for number, item in enumerate(graph.take("data", list, [])):
+        table = Table(item, f"{graph.where}.data[{number}]", graph.source)
+        files.append((table.file(folder), table.take("sha256", str)))
+        table.done()
+    return tuple(files)
 
 
 def _tensors(table: Table, key: str) -> tuple[TensorSpec, ...]:

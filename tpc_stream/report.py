@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tpc_stream.errors import SinkError
 from tpc_stream.recording.session import Distribution, EndToEnd, Session, StageSummary
+from tpc_stream.writing.whole_file import write_whole
 
 BAR_CELLS = 5
 """Width of the bar that stands for the whole wall time; the table then fits 80 columns."""
@@ -56,11 +57,13 @@ def render_text(session: Session) -> str:
 
 
 def write_json(session: Session, path: Path) -> None:
-    """Write the whole Session; SinkError where the file cannot be written."""
+    """Write the whole Session, or nothing; SinkError where the file cannot be written."""
     try:
-        path.write_text(session.to_json(), encoding="utf-8")
+        write_whole(path, session.to_json().encode("ascii"))
     except OSError as error:
-        raise SinkError(f"cannot write the profile to {path}: {error}; give a path that can be written") from error
+        raise SinkError(
+            f"cannot write the profile to {path}: {error.strerror}; give a path that can be written"
+        ) from error
 
 
 def summary_lines(session: Session) -> list[str]:
@@ -98,11 +101,13 @@ def summary_lines(session: Session) -> list[str]:
 
 
 def _split(end_to_end: EndToEnd) -> str:
-    return (
-        f"End to end, mean {end_to_end.latency.mean_ms:.1f} ms = {end_to_end.mean_compute_ms:.1f} in stages"
-        f" + {end_to_end.mean_queue_ms:.1f} in queues"
-        f" + {end_to_end.mean_other_ms:.1f} behind other frames or unaccounted"
-    )
+    mean = f"End to end, mean {end_to_end.latency.mean_ms:.1f} ms"
+    parts = f"{end_to_end.mean_compute_ms:.1f} in stages + {end_to_end.mean_queue_ms:.1f} in queues"
+    other = round(end_to_end.mean_other_ms, 1) + 0.0  # no -0.0
+    if other < 0:
+        # A window's time is shared among its frames, and some were captured when part of it was already spent.
+        return f"{mean}, is {-other:.1f} less than {parts}: frames overlap in the stages"
+    return f"{mean} = {parts} + {other:.1f} behind other frames or unaccounted"
 
 
 def _nested(stages: tuple[StageSummary, ...]) -> list[StageSummary]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,14 @@ class Table:
             return default
         value = self.data[key]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                value = math.inf
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise BundleError(f"{self.source}: [{self.where}] {key} must be {kind.__name__}, is {value!r}")
+        if kind is float and isinstance(value, float) and not math.isfinite(value):
+            raise BundleError(f"{self.source}: [{self.where}] {key} must be finite, is {value!r}")
         return value
 
     def choice(self, key: str, options: tuple[str, ...], default: Any = ...) -> Any:
@@ -40,6 +47,13 @@ class Table:
         if value < least:
             raise BundleError(f"{self.source}: [{self.where}] {key} must be at least {least}, is {value}")
         return value
+
+    def file(self, folder: Path) -> Path:
+        """The file that the key `file` names, which must lie in `folder`."""
+        name: str = self.take("file", str)
+        if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir or "\0" in name:
+            raise BundleError(f"{self.source}: [{self.where}] file must lie in the bundle's folder, is {name!r}")
+        return folder / name
 
     def done(self) -> None:
         unknown = sorted(set(self.data) - self.seen)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tpc_stream.errors import SinkError
 from tpc_stream.recording.session import Session
+from tpc_stream.writing.whole_file import write_whole
 
 PROCESS = 1
 """The one process of the trace."""
@@ -46,13 +47,16 @@ def trace_events(session: Session) -> Iterator[dict[str, Any]]:
 
 
 def write_trace(session: Session, path: Path) -> None:
-    """Write the trace; SinkError where the file cannot be written."""
+    """Write the whole trace, or nothing; SinkError where the file cannot be written."""
     data = {
         "traceEvents": list(trace_events(session)),
         "displayTimeUnit": "ms",
         "otherData": {"spans_left_out": session.trace.left_out, **session.context},
     }
     try:
-        path.write_text(json.dumps(data, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+        # ASCII: a file's name in the context need not be UTF-8
+        write_whole(path, json.dumps(data, allow_nan=False).encode("ascii"))
     except OSError as error:
-        raise SinkError(f"cannot write the trace to {path}: {error}; give a path that can be written") from error
+        raise SinkError(
+            f"cannot write the trace to {path}: {error.strerror}; give a path that can be written"
+        ) from error

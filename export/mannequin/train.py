@@ -183,7 +183,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint, with a new schedule")
-    parser.add_argument("--resume", action="store_true", help="go on from animator.pt instead of starting anew")
+    parser.add_argument("--checkpoint", default="animator.pt", help="file in --data that the animator is saved to")
+    parser.add_argument("--resume", action="store_true", help="go on from --checkpoint instead of starting anew")
     parser.add_argument(
         "--calibrated", action="store_true",
         help="a second run with calibrated references present: from animator.pt to animator_calibrated.pt",
@@ -207,8 +208,15 @@ def main(argv: list[str]) -> int:
         )  # fmt: skip
         return 0
     if options.resume:
-        trainer.resume(folder / "animator.pt")
+        trainer.resume(folder / options.checkpoint)
     elif options.start is not None:
         trainer.resume(options.start, weights_only=True)
-    run(trainer, plain_batches(data), held_out, folder / "animator.pt", minutes=options.minutes, groups=options.groups)
+    run(
+        trainer,
+        plain_batches(data),
+        held_out,
+        folder / options.checkpoint,
+        minutes=options.minutes,
+        groups=options.groups,
+    )
     return 0

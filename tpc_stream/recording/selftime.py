@@ -24,13 +24,15 @@ class StageTimer:
     def __init__(self, profiler: Recorder, path: str, kind: str) -> None:
         self.path = path
         self.pulled = 0.0
-        """Seconds since the stage was entered that are not its own: pulls and waits."""
+        """Seconds since the stage was entered that are not its item's: pulls, waits and set-up."""
         self.thread: ThreadLog | None = None
         """The thread that is inside the stage now."""
         self.timer: Timer | None = self
         self.profiler = profiler
         self.new_batch = True
         """Set by a pull: what the stage gives next is the first of a new batch."""
+        self.given = False
+        """Whether the stage has given an item."""
         self._kind = kind
         self._outer: Scope | None = None
         self._scope: Scope = self
@@ -68,6 +70,7 @@ class StageTimer:
                 if ended > self._entered:
                     profiler.spans.add(self.path, thread.number, NO_FRAME, self._entered, ended)
                 return
+            self.given = True
             series.thread = thread.name
             if self.new_batch:
                 self.flush()
@@ -75,6 +78,18 @@ class StageTimer:
             self._batch.append(frame)
             self._batch_seconds += seconds
             profiler.spans.add(self.path, thread.number, frame, self._entered, ended)
+
+    def end_set_up(self, now: float) -> None:
+        """The stage pulls for the first time: what it did until now is no frame's work, but set-up."""
+        thread = self.thread
+        if thread is None or self.given:
+            return
+        seconds = now - self._entered - self.pulled
+        self._busy += seconds
+        self.pulled += seconds
+        thread.accounted += seconds
+        with self.profiler.lock:
+            self.profiler.series_of(self.path, self._kind, thread).add_outside(seconds)
 
     def busy_at(self, now: float) -> float:
         """Seconds the stage has worked until `now`."""
@@ -160,6 +175,7 @@ class _Pulls(Iterator[X], Generic[X]):
         began = profiler.clock()
         try:
             if self._iterator is None:
+                timer.end_set_up(began)
                 self._iterator = iter(self._iterable)
             return next(self._iterator)
         finally:

@@ -11,6 +11,7 @@ from tpc_stream.errors import InputError
 
 SCHEMA = "tpc-stream profile 1"
 Row = dict[str, int | float | str]
+_RECORD = "run `tpc-stream animate` again with --report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class Session:
             yield {"index": index, **{n: v for n, v in zip(names, values, strict=True) if v is not None}}
 
     def to_json(self) -> str:
-        """JSON text; from_json gives back an equal Session."""
+        """JSON text in ASCII, as a file's name in it need not be UTF-8; from_json gives back an equal Session."""
         data: dict[str, Any] = {"schema": SCHEMA}
         for name in self.__dataclass_fields__:
             if name not in ("frames", "frame_indices", "frame_columns"):
@@ -164,7 +165,7 @@ class Session:
         data["frame_count"] = self.frames
         data["frame_columns"] = list(self.frame_columns)
         data["frames"] = list(self.frame_rows())
-        return json.dumps(data, allow_nan=False, ensure_ascii=False)
+        return json.dumps(data, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Session:
@@ -172,10 +173,12 @@ class Session:
         try:
             data = json.loads(text)
         except ValueError as error:
-            raise InputError(f"not a profile: {error}; give a file that was written with --profile") from error
+            raise InputError(f"not a profile: {error}; {_RECORD}") from error
+        if isinstance(data, dict) and "traceEvents" in data:
+            raise InputError("not a profile but a trace: open it in ui.perfetto.dev, or give the NAME.json beside it")
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-            raise InputError(f"not a profile of this version: schema is {found!r}, wanted {SCHEMA!r}; record it again")
+            raise InputError(f"not a profile of this version: schema is {found!r}, wanted {SCHEMA!r}; {_RECORD}")
         rows: list[Row] = data["frames"]
         return cls(
             frames=data["frame_count"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +13,13 @@ from tpc_stream.writing.video_formats import container_of
 
 
 def is_picture_sequence(path: str | Path) -> bool:
-    """Whether `path` means one PNG a frame: a folder with a slash at its end, or a name with a number such as %05d."""
-    return str(path).endswith(os.sep) or "%" in Path(path).name
+    """Whether `path` means one PNG a frame: a folder with a slash at its end, or a name with a number such as %05d.
+
+    Any other per cent sign is a part of a video's name (100%.mp4), but in a PNG's it is a number that is misspelt.
+    """
+    name = Path(path).name
+    mistaken = "%" in name and name.lower().endswith(".png")
+    return str(path).endswith(os.sep) or re.search(r"%\d*d", name) is not None or mistaken
 
 
 def picture_pattern(path: str | Path) -> str:
@@ -37,10 +43,12 @@ def check_output(
     """Raise SinkError unless an output can be written to `path`; leaves nothing behind but folders it was asked for.
 
     path: a video file, or a picture sequence (see `is_picture_sequence`). overwrite: what exists may be replaced.
-    make_parents: create the folder that it lies in. inputs: files that must not be written over; URLs are ignored.
+    make_parents: create the folder that it lies in. inputs: files, and folders or patterns
+    of pictures, that must not be written over; URLs are ignored.
     """
     if is_picture_sequence(path):
         _check_pictures(picture_pattern(path), overwrite=overwrite, make_parents=make_parents, given=str(path))
+        _check_no_picture_is_input(picture_pattern(path), inputs)
         return
     path = Path(path)
     if path.is_dir():
@@ -68,6 +76,24 @@ def _check_pictures(pattern: str, *, overwrite: bool, make_parents: bool, given:
     first = Path(pattern % 0)
     if first.exists() and not overwrite:
         raise SinkError(f"{first} exists: choose another folder or name, or allow it with --overwrite")
+
+
+def _check_no_picture_is_input(pattern: str, inputs: Iterable[str | Path]) -> None:
+    """SinkError where an input is the folder of the pictures, or one of them, or a pattern or glob that takes some."""
+    folder, name = Path(pattern).parent, Path(pattern).name
+    before, after = (re.escape(part.replace("%%", "%")) for part in re.split(r"%[-+ #.\d]*[a-zA-Z]", name, maxsplit=1))
+    written = re.compile(f"{before}[0-9]+{after}")
+    for given in map(Path, inputs):
+        names = [given.name]
+        if _same(given.parent, folder) and any(sign in given.name for sign in "%*?"):
+            names += [path.name for path in folder.glob(re.sub(r"%\d*d", "*", given.name))]
+        is_picture = _same(given.parent, folder) and any(map(written.fullmatch, names))
+        if is_picture or (given.is_dir() and _same(given, folder)):
+            raise SinkError(f"{given} is also an input and its pictures would be written over: choose another folder")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and os.path.samefile(one, other)
 
 
 def _check_folder(folder: Path, *, make_parents: bool) -> None:

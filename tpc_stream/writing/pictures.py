@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from tpc_stream.errors import SinkError
 from tpc_stream.frame import AnimatedFrame
 from tpc_stream.writing.output_path import picture_pattern
+from tpc_stream.writing.whole_file import write_whole
 
 
 def write_pictures(frames: Iterable[AnimatedFrame], path: str | Path) -> Iterator[AnimatedFrame]:
     """A stage that writes every frame as a PNG, numbered by its index, and passes it on.
 
     path: a folder with a slash at its end, or a pattern such as out/frame_%05d.png; the folder is made, its parent
-    must exist. A picture that cannot be written whole is removed. Raises SinkError where the disk is full.
+    must exist. A picture is written whole or not at all. Raises SinkError where the disk is full.
     """
     pattern = picture_pattern(path)
     return _write(frames, pattern)
@@ -37,10 +38,6 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
         raise SinkError(f"cannot encode {path} as PNG: {image.shape = }")
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data.tobytes())
-    except BaseException as error:
-        if path.is_file():
-            path.unlink()
-        if isinstance(error, OSError):
-            raise SinkError(f"cannot write {path}: {error.strerror}") from error
-        raise
+        write_whole(path, data.tobytes())
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
