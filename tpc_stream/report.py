@@ -59,7 +59,7 @@ def render_text(session: Session) -> str:
 def write_json(session: Session, path: Path) -> None:
     """Write the whole Session, or nothing; SinkError where the file cannot be written."""
     try:
-        write_whole(path, session.to_json().encode("ascii"))
+        write_whole(path, (piece.encode("ascii") for piece in session.json_pieces()))
     except OSError as error:
         raise SinkError(
             f"cannot write the profile to {path}: {error.strerror}; give a path that can be written"

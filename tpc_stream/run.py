@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -185,7 +186,7 @@ def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[A
             angle_radians=calibration.transform.angle_radians,
             translation_x_pixels=x,
             translation_y_pixels=y,
-            subset=" ".join(calibration.subset_names),
+            subset=sys.intern(" ".join(calibration.subset_names)),
             status=calibration.status,
             reason=calibration.reason,
         )

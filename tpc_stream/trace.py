@@ -55,7 +55,7 @@ def write_trace(session: Session, path: Path) -> None:
     }
     try:
         # ASCII: a file's name in the context need not be UTF-8
-        write_whole(path, json.dumps(data, allow_nan=False).encode("ascii"))
+        write_whole(path, [json.dumps(data, allow_nan=False).encode("ascii")])
     except OSError as error:
         raise SinkError(
             f"cannot write the trace to {path}: {error.strerror}; give a path that can be written"

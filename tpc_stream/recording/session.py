@@ -158,14 +158,20 @@ class Session:
 
     def to_json(self) -> str:
         """JSON text in ASCII, as a file's name in it need not be UTF-8; from_json gives back an equal Session."""
+        return "".join(self.json_pieces())
+
+    def json_pieces(self) -> Iterator[str]:
+        """The text of to_json in pieces, a frame each: written one by one, a long run's rows never stand in memory."""
         data: dict[str, Any] = {"schema": SCHEMA}
         for name in self.__dataclass_fields__:
             if name not in ("frames", "frame_indices", "frame_columns"):
                 data[name] = _plain(getattr(self, name))
         data["frame_count"] = self.frames
         data["frame_columns"] = list(self.frame_columns)
-        data["frames"] = list(self.frame_rows())
-        return json.dumps(data, allow_nan=False)
+        yield json.dumps(data, allow_nan=False)[:-1] + ', "frames": ['
+        for number, row in enumerate(self.frame_rows()):
+            yield (", " if number else "") + json.dumps(row, allow_nan=False)
+        yield "]}"
 
     @classmethod
     def from_json(cls, text: str) -> Session:

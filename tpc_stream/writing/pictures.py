@@ -38,6 +38,6 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
         raise SinkError(f"cannot encode {path} as PNG: {image.shape = }")
     try:
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, data.tobytes())
+        write_whole(path, [data.tobytes()])
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from error

@@ -62,8 +62,8 @@ CONTAINERS: Mapping[str, Container] = {
 ENCODERS: Mapping[Codec, Encoder] = {
     # veryfast, measured on 90 frames of a real clip, 1 thread: 0.8 ms a frame at 128 pixels, 2.0 at 256, 5.9 at 512,
     # a third of ultrafast's size for 0.3 dB; medium takes 1.6 to 2.7 times as long for no smaller file.
-    # weightp, which is for fades, made files of equal frames differ by a few bits with 2 threads in three of four
-    # processes; without it 600 of 600 were equal.
+    # with weightp, which is for fades, files of equal frames differed by a few bits in three of four processes at 2
+    # threads; without it, and with 1 thread, a process that writes one file gave the same bits each time
     "h264": Encoder("libx264", 18, 51, options={"preset": "veryfast", "forced-idr": "1", "weightp": "none"}),
     "hevc": Encoder(
         "libx265",

@@ -6,11 +6,12 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` beside `path` and put it there in one step; what was there stays until then, and where that fails.
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write the pieces, one after the other, beside `path` and put it there in one step; what was there stays until then, and where that fails.
 
     A link is followed. Raises OSError where the file cannot be written; nothing new is left then.
     """
@@ -20,12 +21,13 @@ def write_whole(path: Path, data: bytes) -> None:
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     if target.exists() and not target.is_file():  # a device or pipe: nothing is left in it, and it must not go away
-        target.write_bytes(data)
+        with target.open("wb") as file:
+            file.writelines(pieces)
         return
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(pieces)
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         os.replace(temporary, target)
