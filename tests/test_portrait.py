@@ -122,7 +122,7 @@ def test_an_empty_or_misshapen_mask_is_refused(kind: str) -> None:
     image, _ = draw_person(width=310, height=310)
     with pytest.raises(PortraitError, match=r"me\.png: its .* shows nobody"):
         prepare_portrait(image, **{kind: np.zeros((310, 310), np.uint8)}, width=64, height=64, name="me.png")
-    with pytest.raises(PortraitError, match=r"me\.png: its .* of its size, .*\(310, 310\), got .*\(5, 310\)"):
+    with pytest.raises(PortraitError, match=r"me\.png: its .* is 310x5 uint8, the picture 310x310"):
         prepare_portrait(image, **{kind: np.zeros((5, 310), np.uint8)}, width=64, height=64, name="me.png")
 
 

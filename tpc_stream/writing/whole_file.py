@@ -11,7 +11,9 @@ from pathlib import Path
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write the pieces, one after the other, beside `path` and put it there in one step; what was there stays until then, and where that fails.
+    """Write the pieces, one after the other, beside `path` and put them there in one step.
+
+    What was there stays until then, and where that fails.
 
     A link is followed. Raises OSError where the file cannot be written; nothing new is left then.
     """
