@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -113,7 +114,7 @@ def measure(*, count: int, repeats: int) -> list[Cost]:
         chain_ns.append(1e9 * (recorded - bare) / count / (STAGES + 1))
         loop = timed(lambda: nothing(count))
         for name, run in alone.items():
-            alone_ns[name].append(1e9 * (timed(lambda run=run: run(count)) - loop) / count)  # type: ignore[misc]
+            alone_ns[name].append(1e9 * (timed(partial(run, count)) - loop) / count)
     every = {"stage item": chain_ns, **alone_ns}
     return [Cost(name, statistics.median(ns), min(ns), max(ns)) for name, ns in every.items()]
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_bundle import make_tiny_bundle
+
+AsAUser = Callable[[], AbstractContextManager[None]]
+NOBODY = 65534  # the user and group of that name on Linux
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -45,3 +51,29 @@ def motion(project: Path) -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of hand-made graphs."""
     return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture
+def as_a_user() -> Iterator[AsAUser]:
+    """Runs a block in a folder of its own without root's right to read and write everything; a user stays as is."""
+    before = Path.cwd()
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        if root:
+            os.chown(folder, NOBODY, NOBODY)
+
+        @contextmanager
+        def user() -> Iterator[None]:
+            os.chdir(folder)
+            if root:
+                os.setresuid(NOBODY, NOBODY, 0)  # the saved id is the way back
+            try:
+                yield
+            finally:
+                if root:
+                    os.setresuid(0, 0, 0)
+                os.chdir(before)
+                for path in Path(folder).iterdir():
+                    path.chmod(0o700)
+
+        yield user

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -275,7 +274,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tiny: Path, reference: Path,
     assert not out.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_closes_the_file_and_says_what_was_done(
     tiny: Path, reference: Path, motion: Path, tmp_path: Path
 ) -> None:

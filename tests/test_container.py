@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import AsAUser
 from tests.media import indices, make_video
 from tpc_stream.errors import SourceError
 from tpc_stream.source import SourceOptions, SourceReport, probe, read_frames
@@ -118,12 +118,15 @@ def test_no_frame_at_all_is_refused(tmp_path: Path) -> None:
         indices(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_read_permission_is_refused(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mp4", frames=2)
-    path.chmod(0)
-    with pytest.raises(SourceError, match="no permission"):
+def test_a_file_without_read_permission_is_refused(tmp_path: Path, as_a_user: AsAUser) -> None:
+    data = make_video(tmp_path / "a.mp4", frames=2).read_bytes()
+    with as_a_user():
+        path = Path("a.mp4")
+        path.write_bytes(data)
         probe(path)
+        path.chmod(0)
+        with pytest.raises(SourceError, match="no permission"):
+            probe(path)
 
 
 def test_a_camera_that_is_not_there_is_named() -> None:

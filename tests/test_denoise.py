@@ -77,7 +77,7 @@ def test_each_frame_attends_to_itself_the_reference_and_its_drawn_calibration(ri
         keys = np.concatenate([own, reference[0], c[0]])
         scores = own @ keys.T
         weights = np.exp(scores - scores.max(1, keepdims=True))
-        pose = np.concatenate([item.body.keypoints / 64, np.ones((17, 1))], axis=1).mean()  # type: ignore[union-attr]
+        pose = np.concatenate([item.body.keypoints / 64, np.ones((17, 1))], axis=1).mean()
         expected = (weights / weights.sum(1, keepdims=True)) @ keys + pose + 0.01
         np.testing.assert_allclose(latents[k], expected.T.reshape(4, 8, 8), atol=2e-5)
 

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from tpc_stream.errors import InputError
 from tpc_stream.manifest import SamplingSpec
@@ -15,11 +16,11 @@ from tpc_stream.sampler import ddim_step, guide, sample_and_noise
 
 def spec(**choices: object) -> SamplingSpec:
     fields: dict[str, object] = {"scheduler": "ddim", "prediction": "epsilon", "steps": 1, "guidance_scale": 1.0}
-    return SamplingSpec(**(fields | choices))  # type: ignore[arg-type]
+    return SamplingSpec(**(fields | choices))
 
 
 def f32(value: float) -> np.ndarray:
-    return np.float32(value)  # type: ignore[return-value]
+    return np.float32(value)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,6 @@ def f32(value: float) -> np.ndarray:
 def test_a_whole_ddim_run_equals_the_reference_implementation(
     spacing: str, offset: int, to_one: bool, zero_snr: bool, schedule: str, prediction: str, steps: int
 ) -> None:
-    torch = pytest.importorskip("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from diffusers import DDIMScheduler
@@ -62,7 +62,7 @@ def test_a_whole_ddim_run_equals_the_reference_implementation(
         theirs = reference.step(torch.from_numpy(output), t, theirs).prev_sample
         x = ddim_step(
             output, x, alpha=levels.alphas[i], sigma=levels.sigmas[i], next_alpha=levels.next_alphas[i],
-            next_sigma=levels.next_sigmas[i], prediction=prediction,  # type: ignore[arg-type]
+            next_sigma=levels.next_sigmas[i], prediction=prediction,
         )  # fmt: skip
         scale = float(theirs.abs().max())
         # theirs keeps its tables in float32
@@ -89,7 +89,7 @@ def test_every_prediction_tells_the_same_sample_and_noise(prediction: str) -> No
         alpha * x + sigma * n,
         alpha=alpha,
         sigma=sigma,
-        prediction=prediction,  # type: ignore[arg-type]
+        prediction=prediction,
     )
     np.testing.assert_allclose(sample, x, atol=1e-6)
     np.testing.assert_allclose(noise, n, atol=1e-6)
@@ -100,9 +100,9 @@ def test_frames_may_stand_at_levels_of_their_own() -> None:
     output, x = rng.standard_normal((2, 3, 2, 4, 4)).astype(np.float32)
     sigma = np.array([0.2, 0.6, 1.0], dtype=np.float32).reshape(3, 1, 1, 1)
     choices = {"prediction": "sample", "next_alpha": f32(0.9), "next_sigma": f32(0.1)}
-    together = ddim_step(output, x, alpha=1 - sigma, sigma=sigma, **choices)  # type: ignore[arg-type]
+    together = ddim_step(output, x, alpha=1 - sigma, sigma=sigma, **choices)
     for k in range(3):
-        alone = ddim_step(output[k], x[k], alpha=1 - sigma[k], sigma=sigma[k], **choices)  # type: ignore[arg-type]
+        alone = ddim_step(output[k], x[k], alpha=1 - sigma[k], sigma=sigma[k], **choices)
         np.testing.assert_array_equal(together[k], alone)
 
 

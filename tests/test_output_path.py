@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import AsAUser
 from tpc_stream.errors import SinkError
 from tpc_stream.writing.output_path import check_output, is_picture_sequence, picture_pattern
 
@@ -87,21 +88,21 @@ def test_inputs_beside_the_pictures_stay_allowed(given: str) -> None:
     check_output("full/", overwrite=True, inputs=[given])
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 def test_a_folder_that_takes_no_files_is_told() -> None:
     with pytest.raises(SinkError, match="cannot write into the folder /proc/self: "):
         check_output("/proc/self/out.mp4", overwrite=False)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_protected_files_and_folders_are_told() -> None:
-    Path("old.mp4").chmod(0o444)
-    with pytest.raises(SinkError, match="write-protected"):
-        check_output("old.mp4", overwrite=True)
-    Path("full").chmod(0o555)
-    with pytest.raises(SinkError, match="cannot write into the folder full: Permission denied"):
-        check_output("full/out.mp4", overwrite=False)
-    Path("full").chmod(0o755)
+def test_protected_files_and_folders_are_told(as_a_user: AsAUser) -> None:
+    with as_a_user():
+        Path("old.mp4").write_bytes(b"old")
+        Path("full").mkdir()
+        Path("old.mp4").chmod(0o444)
+        with pytest.raises(SinkError, match="write-protected"):
+            check_output("old.mp4", overwrite=True)
+        Path("full").chmod(0o555)
+        with pytest.raises(SinkError, match="cannot write into the folder full: Permission denied"):
+            check_output("full/out.mp4", overwrite=False)
 
 
 def test_special_files_are_refused() -> None:

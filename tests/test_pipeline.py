@@ -26,7 +26,7 @@ def stick_poses(frames: Iterable[Frame]) -> Iterator[PosedFrame]:
 
 
 def options(tiny: Path, **choices: object) -> tpc_stream.AnimateOptions:
-    return tpc_stream.AnimateOptions(bundle=tiny, **choices)  # type: ignore[arg-type]
+    return tpc_stream.AnimateOptions(bundle=tiny, **choices)
 
 
 def test_animate_yields_a_frame_for_every_frame(tiny: Path, reference: Path, project: Path) -> None:
@@ -66,7 +66,7 @@ def test_mistakes_of_the_caller_are_named(tiny: Path, reference: Path) -> None:
         with pytest.raises(InputError, match="set_reference"):
             animator.animate([])
         with pytest.raises(InputError, match=r"HWC RGB or RGBA uint8.*float64"):
-            animator.set_reference(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+            animator.set_reference(np.zeros((4, 4, 3)))
         with pytest.raises(PortraitError, match="the reference"):
             animator.set_reference(np.full((64, 64, 3), 128, np.uint8))
 
@@ -95,7 +95,7 @@ def test_leaving_early_closes_the_source_and_ends_every_thread(tiny: Path, refer
         animator.set_reference(reference)
         stream = animator.animate(source())
         assert next(stream).index == 0
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
     assert closed.wait(5)
     assert threading.active_count() == before
 

@@ -35,7 +35,7 @@ def _upside_down(body: Body | None) -> Body | None:
 def test_keypoints_land_on_the_canvas_where_the_person_is(degrees: int, fit_mode: str, width: int, height: int) -> None:
     image, places = draw_person(width=340, height=320, left=20, top=10, degrees=degrees)
     portrait = prepare_portrait(
-        image, width=width, height=height, fit_mode=fit_mode, estimator=DotEstimator()  # type: ignore[arg-type]
+        image, width=width, height=height, fit_mode=fit_mode, estimator=DotEstimator()
     )
     scale = min(width / 340, height / 320) if fit_mode == "pad" else max(width / 340, height / 320)
     expected = (places - (170, 160)) * scale + (width / 2, height / 2)

@@ -131,7 +131,7 @@ def test_both_are_closed_at_the_end_at_an_error_and_when_dropped() -> None:
     image, _ = draw_person(width=310, height=310)
     for frames in (_frames([image]), [*_frames([image]), "no frame"]):
         tracker, estimator = ScriptedTracker(lambda k: True), DotEstimator()
-        stage = _run(frames, tracker, estimator)  # type: ignore[arg-type]
+        stage = _run(frames, tracker, estimator)
         if len(frames) == 2:
             with pytest.raises(AttributeError):
                 list(stage)
@@ -141,7 +141,7 @@ def test_both_are_closed_at_the_end_at_an_error_and_when_dropped() -> None:
     tracker, estimator = ScriptedTracker(lambda k: True), DotEstimator()
     stage = _run(_frames([image] * 3), tracker, estimator)
     next(stage)
-    stage.close()  # type: ignore[attr-defined]
+    stage.close()
     assert tracker.closed and estimator.closed
 
 

@@ -158,7 +158,7 @@ def test_sum_of_self_times_is_the_busy_time(profiler: Profiler, clock: FakeClock
 
     stream: Iterable[Item] = (Item(k) for k in range(23))
     for k, take in enumerate((1, 5, 3)):
-        stream = profiler.stage(f"stage {k}", stage(k, take), stream)  # type: ignore[arg-type]
+        stream = profiler.stage(f"stage {k}", stage(k, take), stream)
     assert len(list(stream)) == 23
     session = profiler.session()
     for k in range(3):

@@ -61,7 +61,7 @@ def test_bar_is_put_away_when_the_consumer_stops() -> None:
     terminal, file = console(terminal=True)
     frames = show_progress(ticking(clock, 30, 0.125), total=30, console=terminal, clock=clock)
     next(frames)
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     assert file.getvalue().endswith("\x1b[?25h")  # the cursor is back
 
 

@@ -20,7 +20,7 @@ TILE = 32
 def sheet_of(count: int, *, columns: int = 8, calls: list[int] | None = None) -> tuple[ContactSheet, np.ndarray]:
     """A sheet of plain frames whose grey value tells their index, and the grey values of its output row."""
 
-    def calibrated(frame):  # type: ignore[no-untyped-def]
+    def calibrated(frame):
         if calls is not None:
             calls.append(frame.index)
         return frame.image

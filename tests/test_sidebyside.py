@@ -61,7 +61,7 @@ def test_the_label_of_the_calibrated_tells_when_it_is_held() -> None:
 def test_it_takes_one_frame_at_a_time() -> None:
     taken = []
 
-    def frames():  # type: ignore[no-untyped-def]
+    def frames():
         for i in range(5):
             taken.append(i)
             yield animated_frame(i, Fraction(i))

@@ -91,7 +91,8 @@ def test_a_palette_has_alpha_only_if_it_uses_it(tmp_path: Path, see_through: boo
 
 
 def test_a_cmyk_jpeg_reads(tmp_path: Path) -> None:
-    pillow = pytest.importorskip("PIL.Image")
+    from PIL import Image as pillow
+
     pillow.fromarray(RGB).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     image, alpha = read_picture(tmp_path / "a.jpg")
     assert alpha is None

@@ -52,7 +52,7 @@ def check(events: list[dict[str, object]]) -> None:
         open_until: list[float] = []
         for event in events:
             if event["ph"] == "X" and event["tid"] == tid:
-                began, ended = event["ts"], event["ts"] + event["dur"]  # type: ignore[operator]
+                began, ended = event["ts"], event["ts"] + event["dur"]
                 while open_until and open_until[-1] <= began:
                     open_until.pop()
                 assert not open_until or ended <= open_until[-1] + 1e-3, "events of a thread overlap without nesting"

@@ -26,7 +26,7 @@ def test_no_window_holds_carried_frames_alone() -> None:
 
 
 def test_a_window_leaves_before_the_next_frame_is_asked_for() -> None:
-    def source():  # type: ignore[no-untyped-def]
+    def source():
         yield from calibrated(4)
         raise AssertionError("asked for a fifth frame")
 

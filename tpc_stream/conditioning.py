@@ -19,7 +19,7 @@ from tpc_stream.procrustes import screened, warp
 Engines = Mapping[Role, Engine]
 Features = tuple[Array, ...]
 """[N, tokens, channels] each, in the order of the feature graph's outputs."""
-Span = Callable[[str], AbstractContextManager[None]]
+Span = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

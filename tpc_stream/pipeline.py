@@ -161,11 +161,19 @@ class Animator:
 
     def _decoded(self, calibrated: Iterable[CalibratedFrame], portrait: Portrait) -> Iterator[AnimatedFrame]:
         profiler = self.profiler
-        shared = {"bundle": self.bundle, "engines": self._engines, "portrait": portrait}
-        denoising = partial(denoise, **shared, config=self.plan.denoise, span=profiler.span)  # type: ignore[arg-type]
+        denoising = partial(
+            denoise,
+            bundle=self.bundle,
+            engines=self._engines,
+            portrait=portrait,
+            config=self.plan.denoise,
+            span=profiler.span,
+        )
         denoised = profiler.stage("denoise", denoising, calibrated)
         width, height = self.plan.output
-        decoding = partial(decode, **shared, width=width, height=height)  # type: ignore[arg-type]
+        decoding = partial(
+            decode, bundle=self.bundle, engines=self._engines, portrait=portrait, width=width, height=height
+        )
         return profiler.stage("decode", decoding, denoised)
 
     def close(self) -> None:

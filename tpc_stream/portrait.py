@@ -18,6 +18,7 @@ from tpc_stream.people.silhouette import area_pixels, overlap
 from tpc_stream.people.turning import turn_for, turn_image, undo_turn
 from tpc_stream.people.voting import Vote, body_size_pixels, torso_angle_degrees, vote
 from tpc_stream.pose import Estimator, PoseConfig, PoseEstimator
+from tpc_stream.warp import screened
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def prepare_portrait(
         raise InputError(f"{name} must be HWC RGB uint8, got {image.shape = } {image.dtype = }")
     notes: list[str] = []
     given = _given_mask(alpha, mask, shape=image.shape[:2], name=name, notes=notes)
-    shown = image if given is None else _screened(image, given)
+    shown = image if given is None else screened(image, given, fill=_GREY)
     shown_small = _limited(shown, longest_side_pixels=config.longest_side_pixels)
     with ExitStack() as opened:
         if estimator is None:
@@ -148,13 +149,6 @@ def _given_mask(
                 raise PortraitError(f"{name}: its {kind} shows nobody, all is below 128; give another one")
             return plane
     return None
-
-
-def _screened(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture where the mask shows it, plain grey elsewhere."""
-    cover = mask[..., None].astype(np.float32) / 255.0
-    screened: NDArray[np.uint8] = np.rint(image * cover + _GREY * (1.0 - cover)).astype(np.uint8)
-    return screened
 
 
 def _limited(image: NDArray[np.uint8], *, longest_side_pixels: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ def find_clips(folder: Path | None) -> Path:
     """The folder of the motion clips: the one given, else that of an installed `pybullet_data`."""
     if folder is None:
         try:
-            import pybullet_data  # type: ignore[import-not-found]
+            import pybullet_data
         except ImportError as error:
             raise FileNotFoundError(
                 "no motion clips: give --clips DIR (humanoid3d_*.txt of DeepMimic) or pip install pybullet"

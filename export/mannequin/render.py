@@ -8,12 +8,20 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # they load a renderer and a body model, which training on what was rendered does not need
+    from export.mannequin.bodies import PosedBodies
+    from export.mannequin.renderer import Renderer
+
+Dress = Callable[[int], NDArray[np.uint8]]
 
 GROUP, SIZE = 8, 128
 CONDITIONS: tuple[tuple[str, float, float], ...] = (
@@ -24,7 +32,7 @@ CONDITIONS: tuple[tuple[str, float, float], ...] = (
 """Of the test references: name, scale and turn (degrees) against the target."""
 
 
-def _workshop(folder: Path, split: str, rng: np.random.Generator):  # type: ignore[no-untyped-def]
+def _workshop(folder: Path, split: str, rng: np.random.Generator) -> tuple[PosedBodies, Renderer, Dress]:
     """Bodies, a renderer, and a function that dresses body b and returns a background."""
     import cv2
 

@@ -164,7 +164,7 @@ class VideoFile:
             options["crf"] = str(encoder.default_crf if config.crf is None else config.crf)
         if name == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # it prints its settings on stderr otherwise
-        stream: VideoStream = self._output.add_stream(name, rate=config.rate, options=options)  # type: ignore
+        stream: VideoStream = self._output.add_stream(name, rate=config.rate, options=options)  # type: ignore[assignment]
         context = stream.codec_context
         context.width, context.height = self._size
         context.pix_fmt = pixel_format
