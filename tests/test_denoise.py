@@ -16,7 +16,7 @@ from tpc_stream.conditioning import Conditioner
 from tpc_stream.denoise import DenoiseConfig, denoise
 from tpc_stream.engine import Array, Engine
 from tpc_stream.errors import EngineError
-from tpc_stream.frame import CalibratedFrame
+from tpc_stream.frame import IDENTITY, CalibratedFrame, Similarity
 from tpc_stream.manifest import Role
 from tpc_stream.propagation import drawn_frame
 
@@ -80,6 +80,15 @@ def test_each_frame_attends_to_itself_the_reference_and_its_drawn_calibration(ri
         pose = np.concatenate([item.body.keypoints / 64, np.ones((17, 1))], axis=1).mean()
         expected = (weights / weights.sum(1, keepdims=True)) @ keys + pose + 0.01
         np.testing.assert_allclose(latents[k], expected.T.reshape(4, 8, 8), atol=2e-5)
+
+
+def test_the_calibrated_person_is_encoded_where_the_transform_lays_it(rig: Rig) -> None:
+    conditioner = Conditioner(rig.bundle, rig.engines, portrait(), span=lambda name: nullcontext())
+    here = conditioner.calibrated(IDENTITY).arrays["latents"]
+    there = conditioner.calibrated(Similarity(1.0, 0.0, (16.0, -8.0))).arrays["latents"]
+    # a cell of the latents spans 8 pixels of the 64 x 64 canvas
+    np.testing.assert_allclose(there[..., :-1, 2:], here[..., 1:, :-2], atol=0.01)
+    assert np.abs(here).max() > 0.3
 
 
 def test_only_drawn_calibrations_are_encoded_once(rig: Rig) -> None:
@@ -170,9 +179,9 @@ def test_a_hold_does_not_depend_on_the_windows(rig: Rig) -> None:
     lost = (*range(1, 10), 13)
     shown = []
     for choices in ({"window": 8, "overlap": 4}, {"window": 4}, {"window": 8}):
-        rig.run(calibrated(20, lost=lost), hold_seconds=0.3, **choices)
+        rig.run(calibrated(20, lost=lost), hold_seconds=0.34, **choices)
         shown.append(rig.shown)
-    assert shown[0] == shown[1] == shown[2] == [True] * 8 + [False] * 2 + [True] * 10
+    assert shown[0] == shown[1] == shown[2] == [True] * 9 + [False] + [True] * 10
 
 
 def test_nan_from_an_engine_names_the_graph(tmp_path: Path) -> None:
