@@ -19,6 +19,10 @@ TARGETS = 2
 """Targets that share a reference: the reference net then costs half."""
 
 
+LEAN = 0.35
+"""How often a group that is turned as a whole is drawn: people in video mostly stand, but must be drawn well lying."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Clean targets and what they are conditioned on."""
@@ -39,10 +43,19 @@ Batches = Callable[[np.random.Generator, int], Batch]
 """From a random generator and a number of groups to a batch."""
 
 
+def leaning(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """[G]: whether the people of a group, keypoints [G, 8, 17, 2], are turned over 35 degrees from upright on average.
+
+    Those are the groups that the renderer turned as a whole; people who bend do so in a frame or two of eight.
+    """
+    spine = (keypoints[:, :, 5:7].mean(2) - keypoints[:, :, 11:13].mean(2)).sum(1)
+    return np.abs(np.degrees(np.arctan2(spine[:, 0], -spine[:, 1]))) > 35.0
+
+
 def _draw(
-    rng: np.random.Generator, count: int, groups: int, *, early: float = 0.0
+    rng: np.random.Generator, chances: NDArray[np.float64], groups: int, *, early: float = 0.0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Groups [groups] and frames [groups, 1 + TARGETS], the reference first.
+    """Groups [groups], drawn by their chances, and frames [groups, 1 + TARGETS], the reference first.
 
     With probability `early` the reference is one of the frames that are encoded with mask errors as well.
     """
@@ -50,7 +63,7 @@ def _draw(
     for _ in range(groups):
         first = int(rng.integers(ERRING if rng.random() < early else GROUP))
         rows.append([first, *rng.permutation([k for k in range(GROUP) if k != first])[:TARGETS]])
-    return rng.integers(count, size=groups), np.array(rows)
+    return rng.choice(len(chances), size=groups, p=chances), np.array(rows)
 
 
 def _pick(data: Latents, groups: NDArray[np.int64], frames: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -60,11 +73,18 @@ def _pick(data: Latents, groups: NDArray[np.int64], frames: NDArray[np.int64]) -
     return torch.from_numpy(latents).float(), torch.from_numpy(mattes)[:, None].float() / 255.0
 
 
-def plain_batches(data: Latents, *, drop: float = 0.03) -> Batches:
+def _chances(keypoints: NDArray[np.float32], lean: float) -> NDArray[np.float64]:
+    """[G] chances that sum to one; a leaning group is drawn `lean` times as often as an upright one."""
+    chances = np.where(leaning(keypoints), lean, 1.0)
+    return chances / chances.sum()
+
+
+def plain_batches(data: Latents, *, drop: float = 0.03, lean: float = LEAN) -> Batches:
     """Batches with the reference alone, dropped for a whole batch with probability `drop`."""
+    chances = _chances(data.keypoints, lean)
 
     def batch(rng: np.random.Generator, groups: int) -> Batch:
-        g, f = _draw(rng, len(data), groups, early=0.6)
+        g, f = _draw(rng, chances, groups, early=0.6)
         flat, targets = np.repeat(g, TARGETS), f[:, 1:].reshape(-1)
         clean, mattes = _pick(data, flat, targets)
         erring = (f[:, 0] < ERRING) & (rng.random(groups) < 0.9)
@@ -93,7 +113,7 @@ def warp(frame: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.ui
 
 def calibrated_batches(pictures: Pictures, data: Latents, autoencoder: Autoencoder, *, share: float = 0.7) -> Batches:
     """Batches whose reference is turned and scaled half of the time and, for `share` of them, calibrated as well."""
-    centre = np.array([SIZE / 2, SIZE / 2])
+    centre, chances = np.array([SIZE / 2, SIZE / 2]), _chances(data.keypoints, LEAN)
 
     def encode(frames: list[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
         images, mattes = to_tensors(np.stack(frames))
@@ -102,7 +122,7 @@ def calibrated_batches(pictures: Pictures, data: Latents, autoencoder: Autoencod
         return latents, torch.nn.functional.avg_pool2d(mattes, 4)
 
     def batch(rng: np.random.Generator, groups: int) -> Batch:
-        g, f = _draw(rng, len(data), groups)
+        g, f = _draw(rng, chances, groups)
         with_calibrated = rng.random() < share
         references, calibrated = [], []
         for a, (first, *others) in zip(g, f, strict=True):
