@@ -13,9 +13,17 @@ import torch
 
 from export.mannequin.animator import Animator, limb_maps
 from export.mannequin.autoencoder import autoencoder_loss
-from export.mannequin.batches import TARGETS, Batch, best_similarity, warp
+from export.mannequin.batches import (
+    TARGETS,
+    Batch,
+    best_similarity,
+    calibrated_batches,
+    leaning,
+    plain_batches,
+    warp,
+)
 from export.mannequin.bundle import case_axes, write_bundle
-from export.mannequin.dataset import as_reference, seen_keypoints
+from export.mannequin.dataset import Latents, Pictures, as_reference, seen_keypoints, write_latents
 from export.mannequin.graphs import GraphSpec, export_graph, graph_specs, parity, round_weights
 from export.mannequin.networks import Autoencoder, Widths
 from export.mannequin.train import Trainer, load_animator
@@ -132,6 +140,46 @@ def test_three_steps_change_the_weights_and_a_checkpoint_brings_them_back(tmp_pa
     for ours, theirs in ((trainer.model, fresh.model), (trainer.average, fresh.average)):
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
     assert load_animator(tmp_path / "animator.pt").widths == TINY
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    """A folder with two groups of noise in the place of rendered people, the second lying down."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (2, 8, 128, 128, 4), dtype=np.uint8)
+    frames[..., 3] = 0
+    frames[:, :, 40:90, 50:80, 3] = 255
+    points = rng.uniform(0.3, 0.7, (2, 8, 17, 2)).astype(np.float32)
+    points[:, :, 5:7], points[0, :, 11:13], points[1, :, 11:13] = (0.5, 0.3), (0.5, 0.6), (0.8, 0.3)
+    np.save(tmp_path / "frames_0.npy", frames)
+    np.save(tmp_path / "backgrounds_0.npy", rng.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8))
+    np.save(tmp_path / "keypoints_0.npy", points)
+    return tmp_path
+
+
+def test_rendered_groups_train_with_and_without_calibration(rendered: Path) -> None:
+    pictures, autoencoder = Pictures(rendered), Autoencoder(TINY).eval()
+    write_latents(pictures, autoencoder, rendered, seed=0)
+    data = Latents(rendered, pictures)
+    rng = np.random.default_rng(1)
+    plain = plain_batches(data, drop=0.0)(rng, 1)
+    assert plain.targets.shape == (TARGETS, 4, 32, 32) and plain.calibrated is None
+    assert plain.reference is not None and len(plain.reference[0]) == 1
+    both = calibrated_batches(pictures, data, autoencoder, share=1.0)(rng, 1)
+    assert both.reference is not None and both.calibrated is not None
+    assert [len(part) for part in both.calibrated] == [TARGETS] * 2, "one calibrated reference a target"
+    trainer = Trainer(TINY, rate=1e-3, seed=0)
+    assert np.isfinite(trainer.train_step(lambda *_: both, 1, 0.1))
+
+
+def test_leaning_groups_are_drawn_less_often(rendered: Path) -> None:
+    pictures = Pictures(rendered)
+    assert leaning(pictures.keypoints).tolist() == [False, True]
+    write_latents(pictures, Autoencoder(TINY).eval(), rendered, seed=0)
+    data = Latents(rendered, pictures)
+    upright = torch.from_numpy(np.array(data.latents[0])).float()
+    targets = plain_batches(data, lean=0.0)(np.random.default_rng(0), 16).targets
+    assert all((upright == target).flatten(1).all(1).any() for target in targets)
 
 
 @pytest.mark.parametrize("name", ["encode", "reference", "pose", "denoise", "decode"])
