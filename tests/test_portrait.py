@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.cutout import background, before, read_man
 from tests.dots import DotEstimator, draw_person
 from tpc_stream.errors import InputError, PortraitError
 from tpc_stream.frame import Body
-from tpc_stream.people.turning import turn_for, turn_image
+from tpc_stream.people.turning import turn_for
 from tpc_stream.people.voting import torso_angle_degrees
 from tpc_stream.portrait import PortraitConfig, prepare_portrait
 from tpc_stream.pose import PoseEstimator
@@ -34,9 +36,7 @@ def _upside_down(body: Body | None) -> Body | None:
 @pytest.mark.parametrize(("fit_mode", "width", "height"), [("pad", 256, 384), ("crop", 300, 320)])
 def test_keypoints_land_on_the_canvas_where_the_person_is(degrees: int, fit_mode: str, width: int, height: int) -> None:
     image, places = draw_person(width=340, height=320, left=20, top=10, degrees=degrees)
-    portrait = prepare_portrait(
-        image, width=width, height=height, fit_mode=fit_mode, estimator=DotEstimator()
-    )
+    portrait = prepare_portrait(image, width=width, height=height, fit_mode=fit_mode, estimator=DotEstimator())
     scale = min(width / 340, height / 320) if fit_mode == "pad" else max(width / 340, height / 320)
     expected = (places - (170, 160)) * scale + (width / 2, height / 2)
     assert np.abs(portrait.body.keypoints - expected).max() < 1.0
@@ -126,6 +126,23 @@ def test_an_empty_or_misshapen_mask_is_refused(kind: str) -> None:
         prepare_portrait(image, **{kind: np.zeros((5, 310), np.uint8)}, width=64, height=64, name="me.png")
 
 
+def test_a_mask_of_the_whole_picture_is_refused_and_such_an_alpha_says_nothing() -> None:
+    image, _ = draw_person(width=310, height=310)
+    bright = np.full((310, 310), 254, np.uint8)
+    with pytest.raises(PortraitError, match=r"me\.png: its mask shows the whole picture"):
+        prepare_portrait(image, mask=bright, width=64, height=64, name="me.png", estimator=DotEstimator())
+    portrait = prepare_portrait(image, alpha=bright, width=310, height=310, estimator=DotEstimator())
+    assert 0 < (portrait.mask > 0).mean() < 0.5
+
+
+def test_a_mask_that_hides_the_person_is_named_as_the_reason() -> None:
+    image, _ = draw_person(width=310, height=310)
+    inverted = np.full((310, 310), 255, np.uint8)
+    inverted[10:300, 80:220] = 0
+    with pytest.raises(PortraitError, match=r"me\.png: nobody was found .*check that the mask is bright on the person"):
+        prepare_portrait(image, mask=inverted, width=64, height=64, name="me.png", estimator=DotEstimator())
+
+
 # ---- several people, nobody
 
 
@@ -170,9 +187,7 @@ def test_of_two_people_the_larger_is_taken_and_a_note_says_so(
 def test_a_small_figure_in_the_background_is_not_worth_a_note() -> None:
     people = [_person_at(0, 3.5), _person_at(450, 1.0)]
     image = np.zeros((400, 600, 3), np.uint8)
-    portrait = prepare_portrait(
-        image, width=600, height=400, config=_UPRIGHT_ONLY, estimator=CrowdEstimator(people)
-    )
+    portrait = prepare_portrait(image, width=600, height=400, config=_UPRIGHT_ONLY, estimator=CrowdEstimator(people))
     assert portrait.notes == ()
 
 
@@ -227,19 +242,76 @@ def _picture(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1])
 
 
-@pytest.mark.samples
-@pytest.mark.parametrize("degrees", [0, 90, 180, -80])
-def test_the_official_reference_comes_out_right_however_it_is_turned(shared: Path, degrees: int) -> None:
+OFFICIAL_DEGREES = 53.7
+"""How far the official reference is turned from reference_upright.jpeg: their SIFT features, registered."""
+
+
+def _iou(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    a, b = one >= 128, other >= 128
+    return float((a & b).sum() / (a | b).sum())
+
+
+@pytest.fixture(scope="module")
+def estimator() -> Iterator[PoseEstimator]:
+    with PoseEstimator() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def upright(shared: Path, estimator: PoseEstimator) -> Body:
+    image = _picture(shared / "samples/tpc-official/reference_upright.jpeg")
+    return prepare_portrait(image, width=540, height=540, estimator=estimator).body
+
+
+def _check_official(shared: Path, upright: Body, estimator: PoseEstimator, degrees: int, border: int) -> float:
+    """Asserts the angle of the official reference turned by `degrees`, against the upright one; returns its IoU."""
     folder = shared / "samples/tpc-official"
-    image = _picture(folder / "reference.png")
-    turn = turn_for(image.shape[1], image.shape[0], degrees=degrees)
-    portrait = prepare_portrait(turn_image(image, turn), width=512, height=512)
-    apart = (torso_angle_degrees(portrait.body) - (53 + degrees) + 180) % 360 - 180
-    assert abs(apart) < 6
-    if degrees == 0:
-        theirs = cv2.imread(str(folder / "reference_mask.png"), cv2.IMREAD_GRAYSCALE) >= 128
-        own = portrait.mask >= 128
-        assert (own & theirs).sum() / (own | theirs).sum() > 0.82
+    image, theirs = _picture(folder / "reference.png"), _picture(folder / "reference_mask.png")[..., 0]
+    turn = turn_for(512, 512, degrees=degrees)
+    turned = cv2.warpAffine(image, turn.matrix, turn.turned_size, borderMode=border)
+    width, height = turn.turned_size
+    portrait = prepare_portrait(turned, width=width, height=height, estimator=estimator)
+    seen = (upright.visibility >= 0.5) & (portrait.body.visibility >= 0.5)
+    x, y = (body.keypoints[seen].astype(np.float64) @ (1, 1j) for body in (upright, portrait.body))
+    angle = np.rad2deg(np.angle(np.vdot(x - x.mean(), y - y.mean())))
+    assert abs((angle - OFFICIAL_DEGREES - degrees + 180) % 360 - 180) < 3
+    return _iou(portrait.mask, cv2.warpAffine(theirs, turn.matrix, turn.turned_size))
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize(
+    ("degrees", "border", "least"),
+    [
+        (0, cv2.BORDER_REPLICATE, 0.84),
+        (135, cv2.BORDER_REPLICATE, 0.80),
+        (60, cv2.BORDER_CONSTANT, 0.80),  # where more of the turns see her upside down than not
+    ],
+)
+def test_the_official_reference_comes_out_right_however_it_is_turned(
+    shared: Path, upright: Body, estimator: PoseEstimator, degrees: int, border: int, least: float
+) -> None:
+    assert _check_official(shared, upright, estimator, degrees, border) > least
+
+
+@pytest.mark.slow
+@pytest.mark.samples
+@pytest.mark.parametrize("border", [cv2.BORDER_REPLICATE, cv2.BORDER_CONSTANT])
+def test_the_official_reference_comes_out_right_at_all_24_turns(
+    shared: Path, upright: Body, estimator: PoseEstimator, border: int
+) -> None:
+    overlaps = [_check_official(shared, upright, estimator, degrees, border) for degrees in range(0, 360, 15)]
+    assert np.mean(overlaps) > 0.84 and min(overlaps) > 0.80
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("kind", ["plain", "gradient", "texture"])
+def test_a_man_is_cut_out_of_any_background(shared: Path, estimator: PoseEstimator, kind: str) -> None:
+    image, mask = read_man(shared / "samples/references/man_cutout.png")
+    height, width = mask.shape
+    shown = before(image, mask, background(kind, width=width, height=height))
+    portrait = prepare_portrait(shown, width=width, height=height, estimator=estimator)
+    assert _iou(portrait.mask, mask) > 0.94
+    assert abs(torso_angle_degrees(portrait.body)) < 3
 
 
 @pytest.mark.samples

@@ -19,6 +19,8 @@ from tpc_stream.errors import InputError, PoseError
 from tpc_stream.frame import KEYPOINT_NAMES, Body, Frame, PosedFrame
 from tpc_stream.people.landmarker import COCO_FROM_BLAZEPOSE, OfflineBaseOptions
 from tpc_stream.people.native_log import without_chatter
+from tpc_stream.people.turning import turn_for, turn_image
+from tpc_stream.people.voting import torso_angle_degrees
 from tpc_stream.pose import Estimator, PoseConfig, PoseEstimator, Tracker, estimate_poses
 
 
@@ -196,9 +198,7 @@ def test_another_layout_is_refused() -> None:
 
 
 @pytest.mark.samples
-def test_driving_video_is_followed_and_repeats_bit_for_bit(
-    shared: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_driving_video_is_followed_and_repeats_bit_for_bit(shared: Path, capfd: pytest.CaptureFixture[str]) -> None:
     images = _read_video(shared / "samples/tpc-official/driving.mp4", side=256)
     posed = list(estimate_poses(_frames(images)))
     found = [one for one in posed if one.body is not None]
@@ -219,3 +219,14 @@ def test_driving_video_is_followed_and_repeats_bit_for_bit(
         assert np.array_equal(one.body.visibility, other.body.visibility)
         assert np.array_equal(one.body.silhouette, other.body.silhouette)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("degrees", [90.0, 180.0])
+def test_a_turned_driving_video_is_followed_too(shared: Path, degrees: float) -> None:
+    images = _read_video(shared / "samples/tpc-official/driving.mp4", side=256)[::8]
+    turn = turn_for(256, 256, degrees=degrees)
+    posed = list(estimate_poses(_frames([turn_image(image, turn) for image in images])))
+    angles = [torso_angle_degrees(one.body) for one in posed if one.body is not None]
+    assert len(angles) == len(images)
+    assert max(abs((angle - degrees + 180) % 360 - 180) for angle in angles) < 6

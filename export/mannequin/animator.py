@@ -27,8 +27,22 @@ Bank = tuple[list[Tensor], Tensor | None]
 No index: M is 1 and all N share it."""
 
 
+PLACE_WAVES = 4
+"""Sines and cosines of a token's place on each axis: of a half, one, two and four waves over the picture."""
+
+
+def place_waves(height: int, width: int) -> Tensor:
+    """[height * width, 4 * PLACE_WAVES] in [-1, 1], the same places for every size."""
+    axes = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
+    angles = torch.stack(axes, -1).flatten(0, 1)[..., None] * (math.pi * 2.0 ** torch.arange(PLACE_WAVES))
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
+
+
 class Attention(nn.Module):
-    """Self-attention whose keys and values may be followed by banks of other pictures' features."""
+    """Self-attention whose keys and values may be followed by banks of other pictures' features.
+
+    Tokens know their place in the picture: people of one video mostly stand where they stood.
+    """
 
     def __init__(self, channels: int, head: int, *, own: bool) -> None:
         super().__init__()
@@ -38,13 +52,16 @@ class Attention(nn.Module):
         self.out = nn.Linear(channels, channels)
         self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
         self.null = None if own else nn.Parameter(torch.zeros(1, 1, channels))
+        self.place = nn.Linear(4 * PLACE_WAVES, channels, bias=False)
         for last in (self.out, self.mlp[2]):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.place.weight)
 
     def tokens(self, x: Tensor) -> Tensor:
         """[N, h*w, channels]: what this layer gives to a bank."""
-        return self.norm(x).flatten(2).transpose(1, 2)
+        places = place_waves(x.shape[2], x.shape[3]).to(x.device)
+        return self.norm(x).flatten(2).transpose(1, 2) + self.place(places)
 
     def forward(self, x: Tensor, banks: list[tuple[Tensor, Tensor | None]]) -> Tensor:
         """x [N, channels, h, w]; banks: tokens [M, tokens, channels], and which of the M each of the N uses.

@@ -19,7 +19,7 @@ TARGETS = 2
 """Targets that share a reference: the reference net then costs half."""
 
 
-LEAN = 0.35
+LEAN = 0.2
 """How often a group that is turned as a whole is drawn: people in video mostly stand, but must be drawn well lying."""
 
 

@@ -1,4 +1,4 @@
-"""Turn a picture about its centre, and take what was found in it back."""
+"""Look at a picture turned, or at a part of it upright and close, and take what was found back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from tpc_stream.frame import Body
 
+MIRRORED_POINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+"""For each keypoint the one that takes its place in a mirror: left for right."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """A turn about the picture's centre onto a canvas that still holds all of it."""
+    """A similarity from a picture to a canvas, with or without a mirror."""
 
     degrees: float
     """Positive is clockwise on the screen."""
@@ -23,6 +26,8 @@ class Turn:
     """(width, height) of the picture."""
     turned_size: tuple[int, int]
     """(width, height) of the turned one."""
+    mirrored: bool = False
+    """Whether left and right change places, after the turn."""
 
 
 def turn_for(width: int, height: int, *, degrees: float) -> Turn:
@@ -45,10 +50,37 @@ def turn_image(image: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
     return turned.astype(np.uint8, copy=False)
 
 
+def turn_to(
+    body: Body, *, angle_degrees: float, size: tuple[int, int], pixels: int, fill: float, mirrored: bool
+) -> Turn:
+    """The view of `pixels` x `pixels` in which `body` is turned by `angle_degrees` (clockwise) and centred.
+
+    `size` is (width, height) of the body's picture; the longer side of its keypoints and silhouette together fills
+    the share `fill` of the view.
+    """
+    radians = np.deg2rad(angle_degrees)
+    c, s = float(np.cos(radians)), float(np.sin(radians))
+    rotation = np.array([[c, -s], [s, c]])
+    contours, _ = cv2.findContours(
+        (body.silhouette >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    points = np.concatenate([body.keypoints.astype(np.float64), *(c.reshape(-1, 2) + 0.5 for c in contours)])
+    turned = points @ rotation.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    scale = fill * pixels / max(float((high - low).max()), 1.0)
+    linear = scale * rotation
+    shift = pixels / 2 - scale * (low + high) / 2
+    if mirrored:
+        linear, shift = np.diag([-1.0, 1.0]) @ linear, np.array([pixels - shift[0], shift[1]])
+    return Turn(angle_degrees, np.column_stack([linear, shift]), size, (pixels, pixels), mirrored)
+
+
 def undo_turn(body: Body, turn: Turn) -> Body:
     """A body found in the turned picture, in pixels of the picture itself."""
-    rotation, shift = turn.matrix[:, :2], turn.matrix[:, 2]
-    keypoints = (body.keypoints.astype(np.float64) - shift) @ rotation  # the transpose of a rotation undoes it
+    linear, shift = turn.matrix[:, :2], turn.matrix[:, 2]
+    keypoints, visibility = (body.keypoints.astype(np.float64) - shift) @ np.linalg.inv(linear).T, body.visibility
+    if turn.mirrored:
+        keypoints, visibility = keypoints[list(MIRRORED_POINTS)], visibility[list(MIRRORED_POINTS)]
     silhouette = cv2.warpAffine(
         body.silhouette,
         _for_opencv(turn.matrix),
@@ -58,7 +90,7 @@ def undo_turn(body: Body, turn: Turn) -> Body:
     )
     return Body(
         keypoints=keypoints.astype(np.float32),
-        visibility=body.visibility,
+        visibility=visibility,
         silhouette=silhouette.astype(np.uint8, copy=False),
     )
 

@@ -23,6 +23,8 @@ class Vote:
     """Keypoints: weighted medians; visibility: means; silhouette: joined."""
     winners: tuple[int, ...]
     """Which answers agreed, rising."""
+    runner_up: tuple[int, ...]
+    """The strongest group among the other answers, rising; empty where there are none."""
     runner_up_share: float
     """[0, 1]: the support of the strongest disagreeing group over the winners' support."""
 
@@ -36,16 +38,21 @@ def vote(answers: Sequence[Body], *, agreement: float) -> Vote:
     if not answers:
         raise InputError("there is no answer to vote on")
     weight = np.array([float(answer.visibility.mean()) for answer in answers])
-    agrees = np.array([[_distance(one, other) <= agreement for other in answers] for one in answers])
+    agrees = np.array([[distance(one, other) <= agreement for other in answers] for one in answers])
     np.fill_diagonal(agrees, True)
     support = agrees @ weight
-    winners = [int(k) for k in np.flatnonzero(agrees[int(np.argmax(support))])]
+    winners = np.flatnonzero(agrees[int(np.argmax(support))])
     rest = np.setdiff1d(np.arange(len(answers)), winners)
-    runner_up = max((float(weight[rest] @ agrees[k, rest]) for k in rest), default=0.0)
+    runner_up, share = np.array([], int), 0.0
+    if len(rest):
+        rival = agrees[np.ix_(rest, rest)] @ weight[rest]
+        runner_up = rest[agrees[rest[int(np.argmax(rival))], rest]]
+        share = min(1.0, float(rival.max()) / max(float(support.max()), 1e-9))
     return Vote(
-        body=_joined([answers[k] for k in winners]),
-        winners=tuple(winners),
-        runner_up_share=min(1.0, runner_up / max(float(support.max()), 1e-9)),
+        body=join_bodies([answers[int(k)] for k in winners]),
+        winners=tuple(int(k) for k in winners),
+        runner_up=tuple(int(k) for k in runner_up),
+        runner_up_share=share,
     )
 
 
@@ -61,15 +68,16 @@ def torso_angle_degrees(body: Body) -> float:
     return float(np.rad2deg(np.arctan2(x, -y)))
 
 
-def _distance(one: Body, other: Body) -> float:
-    """The mean distance of the keypoints, weighted by visibility, over the body's size."""
+def distance(one: Body, other: Body) -> float:
+    """The mean distance of two bodies' keypoints, weighted by visibility, over the bodies' size."""
     weight = np.sqrt(one.visibility.astype(np.float64) * other.visibility) + 1e-6
     apart = np.linalg.norm(one.keypoints.astype(np.float64) - other.keypoints, axis=1)
     size = max(np.sqrt(body_size_pixels(one) * body_size_pixels(other)), 1e-6)
     return float((weight @ apart) / weight.sum() / size)
 
 
-def _joined(bodies: Sequence[Body]) -> Body:
+def join_bodies(bodies: Sequence[Body]) -> Body:
+    """One body of several of the same person: weighted medians of the keypoints, mean visibility, joined silhouette."""
     visibility = np.stack([body.visibility for body in bodies]).astype(np.float64)
     points = np.stack([body.keypoints for body in bodies]).astype(np.float64)
     keypoints = np.array(

@@ -1,0 +1,48 @@
+"""The diagonal schedule: S chunks of w frames, each one noise level further than the next, in one batched pass a tick.
+
+A chunk enters as noise with every tick and leaves S ticks later as pictures, so that w frames leave a tick for one pass
+over S w frames. The newest frame of a chunk waits (S - 1) w frames, the oldest w - 1 more: known before the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tpc_stream.chunk import Chunk, Chunks
+from tpc_stream.network import Network
+from tpc_stream.window import Window
+
+
+def diagonal_passes(cut: Iterable[Window], chunks: Chunks, network: Network) -> Iterator[Chunk]:
+    """Yields chunks, oldest first, after their last step; at the stream's end those on their way are finished.
+
+    A chunk is a group of Iterative Propagation, and a function of its own frames, the seed and its index alone
+    wherever the network keeps frames apart.
+    """
+    active: list[Chunk] = []
+    for window in cut:
+        active.append(chunks.begin(window))
+        network.calibrate({k: v for chunk in active for k, v in chunk.by_index.items()}, active[-1].drawn)
+        active = _tick(active, chunks, network)
+        if chunks.done(active[0]):
+            yield active.pop(0)
+    while active:
+        active = _tick(active, chunks, network)
+        if chunks.done(active[0]):
+            yield active.pop(0)
+
+
+def _tick(active: list[Chunk], chunks: Chunks, network: Network) -> list[Chunk]:
+    """All chunks one step on, in one pass with a timestep for every frame."""
+    sizes = [len(chunk.frames) for chunk in active]
+    poses = [chunks.pose(chunk) for chunk in active]
+    output = network.predict(
+        np.concatenate([chunk.latents for chunk in active]),
+        pose={name: np.concatenate([pose[name] for pose in poses]) for name in poses[0]},
+        uses=np.concatenate([chunks.uses(chunk) for chunk in active]),
+        timestep=np.repeat([chunks.timestep(chunk) for chunk in active], sizes),
+    )
+    parts = np.split(output, np.cumsum(sizes)[:-1])
+    return [chunks.moved(chunk, part) for chunk, part in zip(active, parts, strict=True)]

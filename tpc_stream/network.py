@@ -1,0 +1,143 @@
+"""A bundle's graphs on the frames that are being denoised: pose, features, and one guided prediction after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tpc_stream.bundle import Bundle
+from tpc_stream.conditioning import Conditioner, Encoded, Engines, Features, Span, timesteps_like
+from tpc_stream.engine import Array, require_finite
+from tpc_stream.frame import CalibratedFrame, Portrait
+from tpc_stream.guidance import Pass, guidance_passes, guided
+
+
+class Network:
+    """r is written once, c_i once for every drawn frame, as long as neither follows the timestep (section 4.3).
+
+    Args:
+        guidance_scale: 1.0: none, one pass a prediction.
+        tpc: whether c_i stands beside r.
+    """
+
+    def __init__(
+        self, bundle: Bundle, engines: Engines, portrait: Portrait, *, guidance_scale: float, tpc: bool, span: Span
+    ) -> None:
+        self._bundle, self._engines, self._tpc, self._span = bundle, engines, tpc, span
+        self._passes = guidance_passes(bundle.manifest.guidance, scale=guidance_scale)
+        self._conditioner = Conditioner(bundle, engines, portrait, span=span)
+        self._static_reference: tuple[Features, Features] | None = None
+        if not self._conditioner.follows_timestep:
+            self._static_reference = self._conditioner.reference_features(timestep=0.0)
+        self._background: dict[str, Array] = {}
+        if "background_latents" in bundle.manifest.graphs["denoise"].input_names:
+            self._background["background_latents"] = self._conditioner.background_latents()
+        self._encoded: dict[int, Encoded] = {}
+        self._static: dict[int, Features] = {}
+
+    @property
+    def start_latents(self) -> Array:
+        """[1, C, h, w] the reference's latents, for bundles that start from them."""
+        return self._conditioner.start_latents
+
+    @property
+    def pose_follows_timestep(self) -> bool:
+        """Whether the pose graph looks at the latents, and is to be run at every step."""
+        return bool({"latents", "timesteps"} & self._bundle.manifest.graphs["pose"].input_names)
+
+    def pose(self, told: Mapping[str, Array], latents: Array, timestep: float | Array) -> dict[str, Array]:
+        """What the pose graph writes of F frames: `told` as drawn, latents [F, C, h, w], one timestep or [F]."""
+        names = self._bundle.manifest.graphs["pose"].input_names
+        inputs = dict(told)
+        if "latents" in names:
+            inputs["latents"] = latents
+        if "timesteps" in names:
+            inputs["timesteps"] = timesteps_like(self._bundle, "pose", timestep, len(latents))
+        if "context" in names and self._conditioner.context is not None:
+            inputs["context"] = self._conditioner.context
+        with self._span("pose"):
+            outputs = self._engines["pose"](inputs)
+        for name, array in outputs.items():
+            require_finite(array, graph="pose", what=name)
+        return outputs
+
+    def calibrate(self, frames: Mapping[int, CalibratedFrame], drawn: tuple[int, ...]) -> None:
+        """Encodes the calibrated pictures of the frames `drawn`; keeps those of `frames`, forgets all others."""
+        self._encoded = {k: v for k, v in self._encoded.items() if k in frames}
+        self._static = {k: v for k, v in self._static.items() if k in frames}
+        if not self._tpc:
+            return
+        new = [index for index in drawn if index not in self._encoded]
+        encoded = {k: self._conditioner.calibrated(frames[k].calibration.transform) for k in new}
+        self._encoded |= encoded
+        if new and not self._conditioner.follows_timestep:
+            written = self._conditioner.features([encoded[k] for k in new], timestep=0.0)
+            for row, k in enumerate(new):
+                self._static[k] = tuple(array[row : row + 1] for array in written)
+
+    def predict(
+        self, latents: Array, *, pose: Mapping[str, Array], uses: NDArray[np.int64], timestep: float | Array
+    ) -> NDArray[np.float32]:
+        """[F, C, h, w] the guided output for latents [F, C, h, w].
+
+        `uses` [F]: the frame whose calibrated features each frame uses, one of those that were calibrated. A timestep
+        for each frame, [F], is for bundles whose features do not follow it.
+        """
+        drawn, gather = np.unique(uses, return_inverse=True)
+        reference, none, calibrated = self._features(drawn, timestep)
+        index = gather.astype(np.int64) if self._tpc else np.zeros(len(latents), dtype=np.int64)
+        outputs = []
+        for item in self._passes:
+            features = (reference, calibrated, index)
+            if not item.reference:
+                features = (none, self._conditioner.no_features(), np.zeros_like(index))
+            outputs.append(self._pass(item, latents, pose, *features, timestep))
+        return guided(outputs, self._passes)
+
+    def _features(self, drawn: NDArray[np.int64], timestep: float | Array) -> tuple[Features, Features, Features]:
+        """r, what stands for no r, and c_i of the drawn frames."""
+        if self._static_reference is not None:
+            reference, none = self._static_reference
+        else:
+            reference, none = self._conditioner.reference_features(timestep=_one(timestep))
+        if not self._tpc:
+            return reference, none, self._conditioner.no_features()
+        if self._conditioner.follows_timestep:
+            written = self._conditioner.features([self._encoded[int(k)] for k in drawn], timestep=_one(timestep))
+            return reference, none, written
+        rows = [self._static[int(k)] for k in drawn]
+        return reference, none, tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))
+
+    def _pass(
+        self,
+        item: Pass,
+        latents: Array,
+        pose: Mapping[str, Array],
+        reference: Features,
+        calibrated: Features,
+        gather: Array,
+        timestep: float | Array,
+    ) -> NDArray[np.float32]:
+        graph = self._bundle.manifest.graphs["denoise"]
+        inputs: dict[str, Array] = {"latents": latents, "calibrated_index": gather, **self._background}
+        inputs |= pose if item.pose else {name: np.zeros_like(array) for name, array in pose.items()}
+        if "timesteps" in graph.input_names:
+            inputs["timesteps"] = timesteps_like(self._bundle, "denoise", timestep, len(latents))
+        context = self._conditioner.context
+        if "context" in graph.input_names and context is not None:
+            inputs["context"] = context if item.reference else np.zeros_like(context)
+        inputs |= {f"reference_{k:02d}": array for k, array in enumerate(reference)}
+        inputs |= {f"calibrated_{k:02d}": array for k, array in enumerate(calibrated)}
+        with self._span("network"):
+            output = self._engines["denoise"](inputs)["output"]
+        require_finite(output, graph="denoise", what="output")
+        return output
+
+
+def _one(timestep: float | Array) -> float:
+    levels = np.unique(timestep)
+    if len(levels) > 1:
+        raise ValueError(f"features that follow the timestep are written at one, got {levels}")
+    return float(levels[0])
