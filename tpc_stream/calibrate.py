@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import get_args
 
 from tpc_stream.errors import InputError
-from tpc_stream.frame import IDENTITY, Body, CalibratedFrame, Calibration, Portrait, PosedFrame, Similarity
+from tpc_stream.frame import (
+    IDENTITY,
+    Body,
+    CalibratedFrame,
+    Calibration,
+    Portrait,
+    PosedFrame,
+    Similarity,
+    Transform,
+    TransformKind,
+)
 from tpc_stream.procrustes import SearchConfig, Searcher, common_points
 from tpc_stream.silhouettes import TargetSilhouette
+from tpc_stream.transforms import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +36,16 @@ class CalibrationConfig:
     """How long after a frame's own transform it may stand in for a frame that has none; by pts, the end included."""
     minimum_iou: float = 0.0
     """A transform whose IoU is not above this is no answer, [0, 1)."""
+    transform: TransformKind = "procrustes"
+    """procrustes is the paper's own; linear and affine (see `transforms`) are for comparison."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.hold_seconds) and self.hold_seconds >= 0):
             raise InputError(f"hold_seconds is 0 or more, got {self.hold_seconds = }")
         if not 0 <= self.minimum_iou < 1:
             raise InputError(f"minimum_iou is in [0, 1), got {self.minimum_iou = }")
+        if self.transform not in get_args(TransformKind):
+            raise InputError(f"transform is one of {', '.join(get_args(TransformKind))}, got {self.transform!r}")
 
 
 @dataclass(slots=True)
@@ -59,38 +76,56 @@ def calibrate(
 
     A frame without an answer (no person, an empty silhouette, fewer than two common points, only coincident points or
     scales out of range, no overlap) holds the last good transform for `hold_seconds`, then takes the identity: its
-    status and reason say so. Frames and portrait share the analysis canvas. No frame makes it raise.
+    status and reason say so. Each search is steadied by the transform of the frame before (see `steady`), and by none
+    after a frame without an answer. Frames and portrait share the analysis canvas. No frame makes it raise.
     """
     config = config or CalibrationConfig()
     report = report if report is not None else CalibrationReport()
     searcher = Searcher(portrait.body.keypoints, portrait.body.visibility, portrait.mask, config=config.search)
     hold = Fraction(config.hold_seconds).limit_denominator(1_000_000)  # 0.3 means 3/10: pts are exact
-    good: tuple[Fraction, Similarity] | None = None
+    other: Comparison | None = None
+    if config.transform != "procrustes":
+        other = Comparison(replace(portrait.body, silhouette=portrait.mask), searcher, config.transform)
+    good: tuple[Fraction, Transform] | None = None
+    last: Similarity | None = None
     for item in posed:
-        answer = _search(searcher, item.body, config.minimum_iou)
+        if config.search.steady.forgets(item.frame.index):
+            last = None
+        began = time.perf_counter()
+        answer = _search(searcher, item.body, config.minimum_iou, other, last)
+        seconds = time.perf_counter() - began if item.body is not None else math.nan
         pts = item.frame.pts_seconds
         if isinstance(answer, Calibration):
-            calibration, good = answer, (pts, answer.transform)
+            calibration, good = replace(answer, search_seconds=seconds), (pts, answer.transform)
             report.iou_sum += answer.iou
+            last = answer.transform if isinstance(answer.transform, Similarity) else None
         else:
+            last = None
             kind, detail = answer
             report.reasons[kind] += 1
             held = good is not None and pts - good[0] <= hold
             transform = good[1] if good is not None and held else IDENTITY
             iou = _iou(searcher, transform, item.body)
             status = "held" if held else "uncalibrated"
-            calibration = Calibration(transform, 0, iou, status, f"{kind}: {detail}" if detail else kind)
+            calibration = Calibration(transform, 0, iou, status, f"{kind}: {detail}" if detail else kind, seconds)
         report.frames[calibration.status] += 1
         yield CalibratedFrame(item.frame, item.body, calibration)
 
 
-def _search(searcher: Searcher, body: Body | None, minimum_iou: float) -> Calibration | tuple[str, str]:
+def _search(
+    searcher: Searcher, body: Body | None, minimum_iou: float, other: Comparison | None, last: Similarity | None
+) -> Calibration | tuple[str, str]:
     """The frame's own calibration, or the kind of reason why there is none and its detail."""
     if body is None:
         return "no person found", ""
     if _is_empty(body, searcher.config):
         return "the person's silhouette is empty", ""
-    found = searcher.search(body.keypoints, body.visibility, body.silhouette)
+    if other is not None:
+        compared = other.calibration(body)
+        if not isinstance(compared, Calibration) or compared.iou > minimum_iou:
+            return compared
+        return "the silhouettes do not overlap", f"the IoU is {compared.iou:.3f}"
+    found = searcher.search(body.keypoints, body.visibility, body.silhouette, last=last)
     if found is not None:
         if found.iou > minimum_iou:
             return Calibration(found.transform, found.subset, found.iou)
@@ -105,7 +140,7 @@ def _search(searcher: Searcher, body: Body | None, minimum_iou: float) -> Calibr
     return "no usable transform", f"the {len(common)} common keypoints coincide or give no scale of {scales}"
 
 
-def _iou(searcher: Searcher, transform: Similarity, body: Body | None) -> float:
+def _iou(searcher: Searcher, transform: Transform, body: Body | None) -> float:
     if body is None or _is_empty(body, searcher.config):
         return math.nan
     target = TargetSilhouette.of(body.silhouette, threshold=searcher.config.mask_threshold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from tpc_stream import subset_search as loops
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
 from tpc_stream.silhouettes import ReferenceSilhouette, TargetSilhouette, mask_iou
+from tpc_stream.steady import NOWHERE, Anchor, SteadyConfig
 from tpc_stream.warp import rescaled, screened, warp
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_SAMPLES = 2048
+SPARE_IOU = 0.01
+"""What the last round's estimates may be wrong by."""
 FAR_PIXELS = 1e6
 """A keypoint further than this from the picture's corner is no keypoint."""
 
@@ -54,8 +57,10 @@ class SearchConfig:
     """A pixel belongs to a silhouette from this coverage on, [1, 255]: half of it."""
     rounds: tuple[Round, ...] = (Round(None, 32, 64), Round(1536, 256, 256), Round(64, 2048, 256))
     """Ever fewer subsets, estimated ever better; the first round scores them all."""
-    exact_subsets: int = 4
-    """Best subsets of the last round whose silhouette is really warped."""
+    exact_subsets: int = 2
+    """Best subsets of the last round whose silhouette is really warped; where the answer is steadied also so many of
+    the best steadied ones, and so in each round."""
+    steady: SteadyConfig = field(default_factory=SteadyConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.minimum_scale <= self.maximum_scale:
@@ -133,33 +138,72 @@ class Searcher:
         self.silhouette = ReferenceSilhouette.of(mask, counts=counts, threshold=self.config.mask_threshold)
 
     def search(
-        self, keypoints: NDArray[np.floating], visibility: NDArray[np.floating], mask: NDArray[np.uint8]
+        self,
+        keypoints: NDArray[np.floating],
+        visibility: NDArray[np.floating],
+        mask: NDArray[np.uint8],
+        *,
+        last: Similarity | None = None,
     ) -> SearchResult | None:
-        """See `search`: the target's keypoints [17, 2], visibility [17] and mask HW uint8."""
+        """See `search`: the target's keypoints [17, 2], visibility [17] and mask HW uint8.
+
+        `last`, the transform of the frame before, steadies the answer by `config.steady`: of all subsets whose IoU is
+        at most `tolerance` less than the best, the one whose IoU less the cost of the move is highest.
+        """
         config, reference = self.config, self.silhouette
         common = common_points(self.keypoints, self.visibility, keypoints, visibility, threshold=config.visibility)
         target = TargetSilhouette.of(mask, threshold=config.mask_threshold)
         if len(common) < 2 or reference.area == 0 or target.area == 0:
             return None
+        anchor: Anchor | None = None
+        if last is not None and config.steady.tolerance > 0:
+            anchor = Anchor.of(last, samples=reference.samples[config.rounds[-1].samples], config=config.steady)
         x, y = self.keypoints[common].astype(np.float64), keypoints[common].astype(np.float64)
-        scores = score_all(x, y, reference, target, config)
+        scores, steadied = score_all(x, y, reference, target, config, anchor=anchor)
         later = config.rounds[1:]
-        subsets = loops.best_subsets(scores, later[0].subsets or 0) if later else np.arange(len(scores))
-        scores = scores[subsets]
-        fits = loops.fit_subsets(x, y, subsets)
+        if later:
+            subsets = loops.best_subsets(scores, steadied, later[0].subsets or 0, anchor is not None)
+        else:
+            subsets = np.flatnonzero(scores >= 0)
+        scores, steadied, fits = scores[subsets], steadied[subsets], loops.fit_subsets(x, y, subsets)
         for estimate in later:
-            kept = np.argsort(-scores, kind="stable")[: estimate.subsets]
+            kept = _kept(scores, steadied, estimate.subsets or 0, anchor)
             subsets, fits = subsets[kept], fits[kept]
-            scores = score_fits(fits, reference, target, estimate)
-        kept = np.argsort(-scores, kind="stable")[: config.exact_subsets]
-        best: SearchResult | None = None
-        for i in kept[scores[kept] >= 0]:
-            transform = _similarity(complex(*fits[i, :2]), complex(*fits[i, 2:]))
-            iou = target.iou(reference, transform)
-            if best is None or iou > best.iou:
+            scores, steadied = score_fits(fits, reference, target, estimate, anchor=anchor)
+        if anchor is not None and len(scores):  # what is too far behind the best needs no measuring
+            steadied[scores < scores.max() - config.steady.tolerance - SPARE_IOU] = -np.inf
+        best: list[tuple[SearchResult, float]] = []
+        for i in _kept(scores, steadied, config.exact_subsets, anchor):
+            a, t = complex(*fits[i, :2]), complex(*fits[i, 2:])
+            if scores[i] >= 0:
                 members = sum(1 << int(point) for k, point in enumerate(common) if subsets[i] >> k & 1)
-                best = SearchResult(transform, members, iou, len(common))
-        return best
+                iou = target.iou(reference, _similarity(a, t))
+                result = SearchResult(_similarity(a, t), members, iou, len(common))
+                best.append((result, 0.0 if anchor is None else anchor.cost(a, t)))
+        if not best:
+            return None
+        least = max(result.iou for result, _ in best) - (config.steady.tolerance if anchor is not None else 0.0)
+        return max((b for b in best if b[0].iou >= least), key=lambda b: b[0].iou - b[1])[0]
+
+
+def _kept(
+    scores: NDArray[np.float32], steadied: NDArray[np.float32], count: int, anchor: Anchor | None
+) -> NDArray[np.int64]:
+    """Where the `count` best scores are, and where there is an anchor, the best steadied ones too; ascending."""
+    kept = _best(scores, count)
+    if anchor is None:
+        return np.flatnonzero(kept)
+    return np.flatnonzero(kept | (_best(steadied, count) & np.isfinite(steadied)))
+
+
+def _best(values: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
+    """Whether each is one of the `count` highest; equal ones by their order, the first first."""
+    if len(values) <= count:
+        return np.ones(len(values), bool)
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    best = values > least
+    best[np.flatnonzero(values == least)[: count - int(best.sum())]] = True
+    return best
 
 
 def search(
@@ -189,10 +233,13 @@ def score_all(
     reference: ReferenceSilhouette,
     target: TargetSilhouette,
     config: SearchConfig,
-) -> NDArray[np.float32]:
-    """The first round's IoU of every subset of n points: [2^n], -1 where a subset shows no allowed transform.
+    *,
+    anchor: Anchor | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The first round's IoU of every subset of n points, and the same less the cost of the move from `anchor`: [2^n].
 
-    `x`, `y` [n, 2] are the common points in pixels; bit k of a subset's number is point k of them.
+    -1 where a subset shows no allowed transform. `x`, `y` [n, 2] are the common points in pixels; bit k of a subset's
+    number is point k of them.
     """
     first = config.rounds[0]
     table = target.table(cells=first.cells, samples=first.samples)
@@ -202,7 +249,8 @@ def score_all(
     p, q = (x - x_mean) / cell, (y - y_mean) / cell
     samples = (reference.samples[first.samples] - x_mean[:, None]) / cell
     cut, columns = loops.LOW_POINTS, 1 << max(0, len(x) - loops.LOW_POINTS)
-    scores = np.empty(columns * loops.BLOCK, np.float32)
+    scores, steadied = np.empty((2, columns * loops.BLOCK), np.float32)
+    origin = complex(x_mean[0], x_mean[1])
     loops.score_all(
         loops.half_sums(p[:cut], q[:cut], loops.BLOCK),
         loops.half_sums(p[cut:], q[cut:], columns),
@@ -214,15 +262,22 @@ def score_all(
         loops.SPREAD_PIXELS / cell,
         (config.minimum_scale, config.maximum_scale),
         (reference.area / cell**2, target.area / cell**2),
+        NOWHERE if anchor is None else anchor.in_cells(cell=cell, x_origin=origin, ring=table.ring),
         scores,
+        steadied,
     )
-    return scores[: 1 << len(x)]
+    return scores[: 1 << len(x)], steadied[: 1 << len(x)]
 
 
 def score_fits(
-    fits: NDArray[np.float64], reference: ReferenceSilhouette, target: TargetSilhouette, estimate: Round
-) -> NDArray[np.float32]:
-    """A later round's IoU of given fits [n, 4] (a, t; pixels): [n]."""
+    fits: NDArray[np.float64],
+    reference: ReferenceSilhouette,
+    target: TargetSilhouette,
+    estimate: Round,
+    *,
+    anchor: Anchor | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A later round's IoU of given fits [n, 4] (a, t; pixels), and the same less the cost of the move: [n]."""
     table = target.table(cells=estimate.cells, samples=estimate.samples)
     cell = table.cell_pixels
     in_cells = np.empty((5, len(fits)), np.float32)
@@ -230,10 +285,11 @@ def score_fits(
     in_cells[2:4] = fits[:, 2:].T / cell + table.ring
     in_cells[4] = in_cells[0] ** 2 + in_cells[1] ** 2
     samples = np.ascontiguousarray(reference.samples[estimate.samples] / cell, dtype=np.float32)
-    scores = np.empty(len(fits), np.float32)
+    scores, steadied = np.empty((2, len(fits)), np.float32)
     areas = (reference.area / cell**2, target.area / cell**2)
-    loops.score_fits(in_cells, samples, table.flat, table.width, table.full, areas, scores)
-    return scores
+    near = NOWHERE if anchor is None else anchor.in_cells(cell=cell, x_origin=0j, ring=table.ring)
+    loops.score_fits(in_cells, samples, table.flat, table.width, table.full, areas, near, scores, steadied)
+    return scores, steadied
 
 
 def warm_up() -> None:

@@ -1,4 +1,4 @@
-"""The loops over silhouettes: count their pixels, spread points over them, shrink them to lookup tables."""
+"""The loops over silhouettes: count their pixels, spread points over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.kernel import kernel
-from tpc_stream.subset_search import SHIFT
 
 
 @kernel
@@ -74,64 +73,6 @@ def settle(points: NDArray[np.float64], count: int, passes: int) -> NDArray[np.f
             if sums[2, k] > 0.0:
                 centres[0, k], centres[1, k] = sums[0, k] / sums[2, k], sums[1, k] / sums[2, k]
     return centres
-
-
-@kernel
-def cover_table(
-    mask: NDArray[np.uint8], threshold: int, cell: int, radius: int, full: int
-) -> tuple[NDArray[np.int32], int]:
-    """The silhouette in cells of `cell` x `cell` pixels, means over 2 `radius` + 1 cells squared: flat, and its width.
-
-    A cell holds, as shares of `full`, how much of that square lies on the canvas (<< SHIFT) and how much of it in the
-    silhouette. `radius` + 1 rings of cells around the canvas; the outermost is all 0.
-    """
-    height, width = mask.shape
-    ring = radius + 1
-    columns, rows = (width + cell - 1) // cell + 2 * ring, (height + cell - 1) // cell + 2 * ring
-    least, share = np.uint8(threshold), np.float32(1.0 / (cell * cell))
-    covered = np.zeros((rows, columns), np.float32)
-    line = np.empty(width, np.float32)
-    for row in range(rows - 2 * ring):
-        line[:] = 0
-        for v in range(row * cell, min(row * cell + cell, height)):
-            pixels = mask[v]
-            for u in range(width):
-                line[u] += share if pixels[u] >= least else np.float32(0.0)
-        out = covered[row + ring]
-        for column in range(columns - 2 * ring):
-            for u in range(column * cell, min(column * cell + cell, width)):
-                out[column + ring] += line[u]
-    for _ in range(2):  # means along the columns, then along the rows
-        covered = box_means(covered, radius).T.copy()
-    across, down = np.zeros((1, columns), np.float32), np.zeros((1, rows), np.float32)
-    across[0, ring : columns - ring] = 1.0
-    down[0, ring : rows - ring] = 1.0
-    across[0, columns - ring - 1] = (width - (columns - 2 * ring - 1) * cell) / cell
-    down[0, rows - ring - 1] = (height - (rows - 2 * ring - 1) * cell) / cell
-    across, down = box_means(across.T.copy(), radius), box_means(down.T.copy(), radius)
-    table = np.empty(rows * columns, np.int32)
-    for row in range(rows):
-        out, there = table[row * columns : (row + 1) * columns], down[row, 0]
-        for column in range(columns):
-            inside = np.int32(there * across[column, 0] * full + 0.5)
-            out[column] = (inside << SHIFT) + np.int32(covered[row, column] * full + 0.5)
-    return table, columns
-
-
-@kernel
-def box_means(picture: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
-    """Means over 2 `radius` + 1 rows; beyond the picture there is 0."""
-    if radius == 0:
-        return picture
-    means = np.zeros_like(picture)
-    share = np.float32(1.0 / (2 * radius + 1))
-    for row in range(picture.shape[0]):
-        out = means[row]
-        for other in range(max(0, row - radius), min(picture.shape[0], row + radius + 1)):
-            line = picture[other]
-            for column in range(out.shape[0]):
-                out[column] += line[column] * share
-    return means
 
 
 @kernel

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream import silhouette_loops as loops
 from tpc_stream.errors import InputError
-from tpc_stream.frame import Similarity
-from tpc_stream.subset_search import MOST_COUNT
+from tpc_stream.exact_overlap import count_warped, pack_quads
+from tpc_stream.frame import Transform
+from tpc_stream.subset_search import MOST_COUNT, SHIFT
 from tpc_stream.warp import Warper
 
 
@@ -39,6 +42,20 @@ class ReferenceSilhouette:
     """For each number K of samples, [2, K] (x, y) in pixels: points that share the silhouette evenly."""
     area: float
     """Pixels."""
+    quads: dict[int, NDArray[np.int32]] = field(default_factory=dict)
+    """For each number of halvings, the mask packed to be warped; made when asked for."""
+
+    def backwards(
+        self, transform: Transform
+    ) -> tuple[NDArray[np.int32], tuple[float, float, float, float], NDArray[np.float64]]:
+        """What `exact_overlap.count_warped` takes: the mask, its box, and the way back to it."""
+        level, small, to_canvas = self.warper.prepared(transform)
+        if level not in self.quads:
+            self.quads[level] = pack_quads(small)
+        left, top, right, bottom = self.warper.box
+        across, down = small.shape[1] / self.warper.levels[0].shape[1], small.shape[0] / self.warper.levels[0].shape[0]
+        box = (left * across - 1, top * down - 1, right * across + 1, bottom * down + 1)
+        return self.quads[level], box, cv2.invertAffineTransform(to_canvas)
 
     @classmethod
     def of(cls, mask: NDArray[np.uint8], *, counts: tuple[int, ...], threshold: int) -> ReferenceSilhouette:
@@ -59,7 +76,11 @@ class ReferenceSilhouette:
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """A silhouette in cells: see `silhouette_loops.cover_table`."""
+    """A silhouette in cells, each holding means over a square of 2 `ring` - 1 cells around it.
+
+    A cell holds, as shares of `full`, how much of that square lies on the canvas (<< SHIFT) and how much of it in the
+    silhouette. The outermost ring is all 0.
+    """
 
     flat: NDArray[np.int32]
     width: int
@@ -76,16 +97,18 @@ class TargetSilhouette:
     """One frame's silhouette, and its lookup tables, made when asked for."""
 
     mask: NDArray[np.uint8]
+    """0 and 255 only."""
     threshold: int
     area: float
     """Pixels."""
+    small: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     tables: dict[tuple[int, int], LookupTable] = field(default_factory=dict)
 
     @classmethod
     def of(cls, mask: NDArray[np.uint8], *, threshold: int) -> TargetSilhouette:
         """`mask` HW uint8 [0, 255]; a pixel belongs to the silhouette from `threshold` on."""
-        mask = np.ascontiguousarray(mask)
-        return cls(mask, threshold, float(loops.count_covered(mask, threshold)))
+        binary = np.asarray(cv2.threshold(np.ascontiguousarray(mask), threshold - 1, 255, cv2.THRESH_BINARY)[1])
+        return cls(binary.astype(np.uint8, copy=False), threshold, float(cv2.countNonZero(binary)))
 
     def table(self, *, cells: int, samples: int) -> LookupTable:
         """The silhouette with at most `cells` cells along its longer side, none smaller than a pixel.
@@ -97,15 +120,40 @@ class TargetSilhouette:
             cell = -(-max(self.mask.shape) // cells)
             radius = max(0, round((math.sqrt(self.area / samples) / cell - 1) / 2))
             full = MOST_COUNT // samples
-            flat, width = loops.cover_table(self.mask, self.threshold, cell, radius, full)
-            self.tables[cells, samples] = LookupTable(flat, width, cell, radius + 1, full)
+            if cell not in self.small:
+                self.small[cell] = shrink(self.mask, cell)
+            covered = spread(self.small[cell], radius)
+            table = canvas_counts(self.mask.shape, cell, radius, full) + (covered * (full / 255) + 0.5).astype(np.int32)
+            self.tables[cells, samples] = LookupTable(table.ravel(), table.shape[1], cell, radius + 1, full)
         return self.tables[cells, samples]
 
-    def iou(self, reference: ReferenceSilhouette, transform: Similarity) -> float:
+    def iou(self, reference: ReferenceSilhouette, transform: Transform) -> float:
         """Pixel IoU with the reference's mask really warped, as `warp.warp` does it; nan where both are empty."""
-        height, width = self.mask.shape
-        left, top, right, bottom = reference.warper.landing_box(transform, width=width, height=height)
-        warped = reference.warper.warp(transform, width=right - left, height=bottom - top, corner=(left, top))
-        both = loops.count_overlap(warped, self.mask[top:bottom, left:right], self.threshold)
-        union = loops.count_covered(warped, self.threshold) + self.area - both
+        quads, box, backwards = reference.backwards(transform)
+        covered, both = count_warped(quads, box, backwards, self.mask, self.threshold)
+        union = covered + self.area - both
         return both / union if union else math.nan
+
+
+def shrink(mask: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
+    """Means over squares of `cell` x `cell` pixels; those that reach beyond the mask find 0 there."""
+    height, width = mask.shape
+    rows, columns = -(-height // cell), -(-width // cell)
+    below, right = rows * cell - height, columns * cell - width
+    whole = cv2.copyMakeBorder(mask, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0) if below or right else mask
+    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA) if cell > 1 else whole
+    return np.asarray(small, np.uint8)
+
+
+def spread(small: NDArray[np.uint8], radius: int) -> NDArray[np.float32]:
+    """Means over squares of 2 `radius` + 1 cells, `radius` + 1 rings of cells wider on each side; 0 lies around."""
+    ring, size = radius + 1, (2 * radius + 1, 2 * radius + 1)
+    wider = cv2.copyMakeBorder(small, ring, ring, ring, ring, cv2.BORDER_CONSTANT, value=0).astype(np.float32)
+    return np.asarray(cv2.blur(wider, size, borderType=cv2.BORDER_CONSTANT), np.float32)
+
+
+@lru_cache(maxsize=32)  # the canvas stays, and the radius changes with the person's size only
+def canvas_counts(shape: tuple[int, int], cell: int, radius: int, full: int) -> NDArray[np.int32]:
+    """What a table's cells hold of the canvas itself, << SHIFT."""
+    inside = spread(shrink(np.full(shape, 255, np.uint8), cell), radius)
+    return np.left_shift((inside * (full / 255) + 0.5).astype(np.int32), SHIFT)

@@ -109,9 +109,13 @@ def score_fits(
     width: int,
     full: int,
     areas: tuple[float, float],
+    anchor: NDArray[np.float32],
     scores: NDArray[np.float32],
+    steadied: NDArray[np.float32],
 ) -> None:
     """Estimate the IoU of transforms into `scores` [n]; -1 where there is no transform.
+
+    `steadied` [n] takes the same less what the move from `anchor` costs (see `steady.Anchor`).
 
     `fits` [5, n] as `fit_block` writes them. All lengths are in cells of the lookup table (see `cover_table`), which is
     flat with `width` cells a row; `samples` [2, K] are points of the reference's silhouette, K a multiple of 4, K times
@@ -129,14 +133,24 @@ def score_fits(
         for i in range(block):
             first = table[np.uint32(c0[i])] + table[np.uint32(c1[i])]
             found[i] += first + table[np.uint32(c2[i])] + table[np.uint32(c3[i])]
-    squared = fits[4]
+    a0, a1, t0, t1, squared = fits[0], fits[1], fits[2], fits[3], fits[4]
+    from_a0, from_a1, mean0, mean1, from0, from1 = anchor[0], anchor[1], anchor[2], anchor[3], anchor[4], anchor[5]
+    variance, move_weight, scale_weight = anchor[6], anchor[7], anchor[8]
+    from_squared = from_a0 * from_a0 + from_a1 * from_a1
     for i in range(block):
         area = squared[i] * reference_area
         overlap = np.float32(found[i] & 0xFFFF) * per_count * area
         union = np.float32(found[i] >> SHIFT) * per_count * area + target_area - overlap + tiny
         score = overlap / union
         score = score if score < one else one
+        turn0, turn1 = a0[i] - from_a0, a1[i] - from_a1
+        shift0 = a0[i] * mean0 - a1[i] * mean1 + t0[i] - from0
+        shift1 = a0[i] * mean1 + a1[i] * mean0 + t1[i] - from1
+        moved = (turn0 * turn0 + turn1 * turn1) * variance + shift0 * shift0 + shift1 * shift1
+        cost = move_weight * np.sqrt(moved)
+        cost += scale_weight * abs(squared[i] - from_squared) / (squared[i] + from_squared)
         scores[i] = score if squared[i] > nothing else no_score
+        steadied[i] = score - cost if squared[i] > nothing else no_score
 
 
 @kernel
@@ -151,18 +165,21 @@ def score_all(
     least_spread: float,
     scales: tuple[float, float],
     areas: tuple[float, float],
+    anchor: NDArray[np.float32],
     scores: NDArray[np.float32],
+    steadied: NDArray[np.float32],
 ) -> None:
-    """Fit and score every subset, block by block, as `fit_block` and `score_fits` do: `scores` [columns x BLOCK]."""
+    """Fit and score every subset, block by block, as `fit_block` and `score_fits` do: [columns x BLOCK] each."""
     fits = np.empty((5, BLOCK), np.float32)
     for column in range(high.shape[1]):
         fit_block(low, high, column, origin, least_spread, scales, fits)
-        score_fits(fits, samples, table, width, full, areas, scores[column * BLOCK : (column + 1) * BLOCK])
+        first, last = column * BLOCK, (column + 1) * BLOCK
+        score_fits(fits, samples, table, width, full, areas, anchor, scores[first:last], steadied[first:last])
 
 
 @kernel
-def best_subsets(scores: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
-    """The numbers of about `wanted` best scores in ascending order, by a histogram; subsets scored -1 never."""
+def least_of_best(scores: NDArray[np.float32], wanted: int) -> float:
+    """The score from which on there are about `wanted` subsets, at least, by a histogram; never below 0."""
     bins = 4096
     histogram = np.zeros(bins + 1, np.int64)
     for i in range(scores.shape[0]):
@@ -172,19 +189,27 @@ def best_subsets(scores: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
     while lowest > 0 and total < wanted:
         lowest -= 1
         total += histogram[lowest]
-    spare = max(total - wanted, 0)  # the lowest bin gives up its last subsets
-    taken = histogram[lowest] - spare
-    chosen = np.empty(total - spare, np.int64)
+    return lowest / bins
+
+
+@kernel
+def best_subsets(
+    scores: NDArray[np.float32], steadied: NDArray[np.float32], wanted: int, both: bool
+) -> NDArray[np.int64]:
+    """The numbers of about `wanted` best scores, and if `both` of so many best steadied ones, in ascending order.
+
+    Subsets scored -1 never; at most twice as many as wanted by each.
+    """
+    least = np.float32(least_of_best(scores, wanted))
+    near = np.float32(least_of_best(steadied, wanted)) if both else np.float32(np.inf)
+    most = 4 * wanted if both else 2 * wanted
+    chosen = np.empty(most, np.int64)
     n = 0
     for i in range(scores.shape[0]):
-        if scores[i] >= 0.0:
-            at = int(scores[i] * bins)
-            if at > lowest or (at == lowest and taken > 0):
-                if at == lowest:
-                    taken -= 1
-                chosen[n] = i
-                n += 1
-    return chosen
+        if (scores[i] >= least or steadied[i] >= near) and scores[i] >= 0.0 and n < most:
+            chosen[n] = i
+            n += 1
+    return chosen[:n].copy()
 
 
 @kernel

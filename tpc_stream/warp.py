@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError
-from tpc_stream.frame import Similarity
+from tpc_stream.frame import Similarity, Transform
 
 SHRINK_LIMIT = 0.7
 """Below this scale a picture is halved by area means first, until what is left to shrink is not below it."""
@@ -47,26 +47,26 @@ class Warper:
         left, top, width, height = cv2.boundingRect(picture if picture.ndim == 2 else picture[..., -1].copy())
         return cls([picture], outside, (left, top, left + width, top + height))
 
-    def landing_box(self, transform: Similarity, *, width: int, height: int) -> tuple[int, int, int, int]:
+    def landing_box(self, transform: Transform, *, width: int, height: int) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of where `box` lands on the canvas, half open; at least one pixel."""
         left, top, right, bottom = self.box
         corners = np.array([[left, right, right, left], [top, top, bottom, bottom], [1, 1, 1, 1]], np.float64)
         landed = transform.matrix @ corners
-        margin = 2 + transform.scale * 2.0 ** _level(transform.scale)  # what means and bilinear weights spread
+        margin = 2 + transform.stretch * 2.0 ** _level(transform.stretch)  # what means and bilinear weights spread
         x, y = np.clip(landed[0], -margin, width + margin), np.clip(landed[1], -margin, height + margin)
         first, above = max(0, int(x.min() - margin)), max(0, int(y.min() - margin))
         last, below = min(width, int(x.max() + margin) + 1), min(height, int(y.max() + margin) + 1)
         first, above = min(first, width - 1), min(above, height - 1)
         return first, above, max(last, first + 1), max(below, above + 1)
 
-    def warp(
-        self, transform: Similarity, *, width: int, height: int, corner: tuple[int, int] = (0, 0)
-    ) -> NDArray[np.uint8]:
-        """The picture under the transform on a canvas of `width` x `height`, bilinear after area means.
+    def prepared(
+        self, transform: Transform, *, corner: tuple[int, int] = (0, 0)
+    ) -> tuple[int, NDArray[np.uint8], NDArray[np.float64]]:
+        """How often the picture is halved for this transform, the halved picture, and what is left to do.
 
-        `corner` (x, y): the canvas is that part of a larger one which begins there.
+        That is [2, 3] from its pixels to those of the canvas, both counted from pixel centres.
         """
-        level = _level(transform.scale)
+        level = _level(transform.stretch)
         while len(self.levels) <= level:
             self.levels.append(_halved(self.levels[-1]))
         small, full = self.levels[level], self.levels[0]
@@ -75,6 +75,16 @@ class Warper:
         ratios = np.array([full.shape[1] / small.shape[1], full.shape[0] / small.shape[0]])
         # cv2 counts from pixel centres at .0, we from pixel centres at .5
         to_canvas = np.column_stack([linear * ratios, linear @ (ratios * 0.5) + shift - 0.5 - corner])
+        return level, small, to_canvas
+
+    def warp(
+        self, transform: Transform, *, width: int, height: int, corner: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.uint8]:
+        """The picture under the transform on a canvas of `width` x `height`, bilinear after area means.
+
+        `corner` (x, y): the canvas is that part of a larger one which begins there.
+        """
+        _, small, to_canvas = self.prepared(transform, corner=corner)
         warped = cv2.warpAffine(
             small, to_canvas, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
             borderValue=self.outside,
@@ -106,7 +116,7 @@ def screened(image: NDArray[np.uint8], mask: NDArray[np.uint8], *, fill: int = 1
 def warp(
     image: NDArray[np.uint8],
     mask: NDArray[np.uint8],
-    transform: Similarity,
+    transform: Transform,
     *,
     width: int,
     height: int,
@@ -121,7 +131,7 @@ def warp(
     """
     if width < 1 or height < 1:
         raise InputError(f"a canvas has at least one pixel, got {width = } {height = }")
-    if not (math.isfinite(transform.scale) and transform.scale > 0):
+    if not (math.isfinite(transform.stretch) and transform.stretch > 0):
         raise InputError(f"a transform to warp by has a scale above 0, got {transform.scale = }")
     picture = np.dstack([screened(image, mask, fill=fill), mask])
     warped = Warper.of(picture, (fill, fill, fill, 0)).warp(transform, width=width, height=height)
