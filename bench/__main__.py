@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("calibration", "latency", "memory", "profile_overhead")
+NAMES = ("calibration", "glass", "latency", "memory", "profile_overhead", "recovery", "steadying")
 
 
 def main(arguments: list[str]) -> int:

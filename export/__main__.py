@@ -11,17 +11,23 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("mannequin", "evaluate"): "export.mannequin.evaluate",
     ("mannequin", "bundle"): "export.mannequin.bundle",
     ("mannequin", "demo"): "export.mannequin.demo_clip",
+    ("check",): "export.check",
     ("pose-model",): "export.pose_model",
+    ("sam",): "export.sam",
 }
 """Words of the command line -> module with main(argv) -> exit status; imported only when called."""
+SYSTEMS = ("magicanimate", "animate-anyone", "disco", "disco-tm", "dreampose")
+"""First words that are a system's name: `python -m export SYSTEM --checkpoint DIR --out engines/NAME`."""
 
 
 def main(argv: list[str]) -> int:
     """Run the command that argv begins with; exit status 2 for an unknown one."""
+    if argv and argv[0] in SYSTEMS:
+        return int(importlib.import_module("export.write_bundle_command").main(argv))
     for words, module in COMMANDS.items():
         if tuple(argv[: len(words)]) == words:
             return int(importlib.import_module(module).main(argv[len(words) :]))
-    known = "\n  ".join("python -m export " + " ".join(words) for words in COMMANDS)
+    known = "\n  ".join(f"python -m export {' '.join(words)}" for words in (*COMMANDS, *((name,) for name in SYSTEMS)))
     print(f"unknown command {' '.join(argv[:2])!r}; one of:\n  {known}", file=sys.stderr)
     return 2
 

@@ -53,6 +53,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `python -m export sam` makes of a SAM with tiny widths and random weights."""
+    from export.__main__ import main
+    from tests.tiny_sam import write_checkpoint  # torch: only for who asks
+
+    folder = tmp_path_factory.mktemp("sam")
+    checkpoint = write_checkpoint(folder / "tiny.pth")
+    assert main(["sam", "--checkpoint", str(checkpoint), "--out", str(folder / "sam")]) == 0
+    return folder / "sam"
+
+
 @pytest.fixture
 def as_a_user() -> Iterator[AsAUser]:
     """Runs a block in a folder of its own without root's right to read and write everything; a user stays as is."""

@@ -24,7 +24,7 @@ def test_a_good_bundle_opens_with_its_facts(tmp_path: Path) -> None:
     assert bundle.manifest.window.length == 6
     assert bundle.manifest.sampling.prediction == "epsilon"
     assert bundle.feature_graph.role == "reference"
-    assert bundle.feature_count == 1
+    assert [tensor.name for tensor in bundle.features] == ["bank_00"]
 
 
 def test_tokens_write_the_features_where_there_is_no_reference_network(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_external_weights_are_checked_too(tmp_path: Path) -> None:
         ("width = 32", "width = 30", "no multiple of 4"),
         ("steps = 1", "steps = 0", "steps must be at least 1"),
         ("overlap = 0", "overlap = 8", "overlap < length"),
-        ('scheduler = "flow"', 'scheduler = "euler"', "scheduler must be one of flow, ddim"),
+        ('scheduler = "flow"', 'scheduler = "euler"', "scheduler must be one of flow, ddim, pndm"),
         ("screened = false", "screened = false\ncolour = 1", r"\[conditioning\] has unknown keys: colour"),
         ("[graphs.pose]", "[graphs.poses]", "unknown roles poses"),
         ("channels = 4", "channels = 3", "latents"),

@@ -61,14 +61,43 @@ def test_animate_writes_the_video_its_sheet_profile_and_trace(
     profile = json.loads(out.with_suffix(".json").read_text())
     assert [row["index"] for row in profile["frames"]] == list(range(20))
     assert all(row["status"] == "fresh" and 0 < row["iou"] <= 1 for row in profile["frames"])
+    assert all(row["held"] == 0 and row["search_ms"] > 0 and " " in row["subset"] for row in profile["frames"])
     stages = {stage["name"] for stage in profile["stages"]}
     assert {"source", "fit", "pose", "calibrate", "denoise", "denoise/network", "decode", "encode"} <= stages
+    figures = {"p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "count"}
+    assert all(figures <= entry.keys() for entry in [profile["end_to_end"], *profile["stages"]])
+    assert abs(profile["end_to_end"]["unaccounted_share"]) <= 0.02
+    walls, rests = ([thread[name] for thread in profile["threads"]] for name in ("wall_ms", "unaccounted_ms"))
+    assert min(rests) > -1 and sum(rests) <= 0.02 * sum(walls) + 20  # the shares add up to the wall clock
+    assert profile["environment"]["packages"]["numpy"] and profile["frames_dropped"] == 0
+    assert "<svg" in out.with_suffix(".html").read_text()
     trace = json.loads(out.with_suffix(".trace.json").read_text())
     assert any(event["ph"] == "X" and event["name"] == "pose" for event in trace["traceEvents"])
     sheet = cv2.imread(str(out.with_suffix(".png")))
     assert sheet is not None and sheet.shape[0] > 400 and sheet.shape[1] > 800
     for text in ("windows of 8 frames", "20 frames in", "frames/s", "Time per frame", f"wrote {out}"):
         assert text in run.err.replace("\n", ""), text
+
+
+def test_the_profile_goes_where_it_is_told(run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> None:
+    out, base = tmp_path / "a.mp4", ["-r", reference, "-m", motion, "--bundle", tiny, "--max-frames", 4]
+    places = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv", "--html", tmp_path / "p.html"]
+    assert run("animate", *base, "-o", out, "--no-report", "--no-sheet", *places) == 0, run.err
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "p.json", "p.csv", "p.html"}
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 5
+    out.unlink()
+    assert run("animate", *base, "-o", out, *places) == 2
+    assert f"{tmp_path / 'p.json'} exists" in run.err and not out.exists()
+
+
+def test_a_dry_run_says_the_plan_and_writes_nothing(
+    run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.mp4"
+    assert run("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--dry-run") == 0, run.err
+    assert "structural delay 0.28 s" in run.err and "denoiser passes a frame" in run.err
+    assert "frames/s before reading and writing" in run.err and "peak memory" in run.err
+    assert "real time" in run.err and not list(tmp_path.iterdir())
 
 
 def test_the_same_input_and_seed_give_the_same_file(
@@ -90,7 +119,7 @@ def test_options_reach_the_run(run: Run, tiny: Path, reference: Path, motion: Pa
     code = run(
         "animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--max-frames", 6, "--no-tpc",
         "--size", "64x64", "--side-by-side", "--no-sound", "--steps", 2, "--guidance", 1.5, "--window", 4,
-        "--codec", "hevc", "--crf", 30, "--fit", "crop",
+        "--codec", "hevc", "--crf", 30, "--fit", "crop", "--transform", "affine", "--steady-tolerance", 0.01,
     )  # fmt: skip
     assert code == 0, run.err
     with av.open(str(out)) as container:
@@ -100,6 +129,7 @@ def test_options_reach_the_run(run: Run, tiny: Path, reference: Path, motion: Pa
     notes = json.loads(out.with_suffix(".json").read_text())["context"]
     assert notes["plan"]["denoise"]["tpc"] is False
     assert notes["plan"]["denoise"]["steps"] == 2
+    assert notes["options"]["transform"] == "affine" and notes["options"]["steady_tolerance"] == 0.01
     assert notes["plan"]["denoise"]["guidance_scale"] == 1.5
     assert "4.00 denoiser passes a frame" in run.err.replace("\n", " ")
 
@@ -108,7 +138,8 @@ def test_pictures_instead_of_a_video(run: Run, tiny: Path, reference: Path, moti
     out = f"{tmp_path}/shots/"
     assert run("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--max-frames", 3) == 0, run.err
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "frame_00000.png", "frame_00001.png", "frame_00002.png", "shots", "shots.json", "shots.png", "shots.trace.json",
+        "frame_00000.png", "frame_00001.png", "frame_00002.png", "shots", "shots.html", "shots.json", "shots.png",
+        "shots.trace.json",
     ]  # fmt: skip
     again = f"{out}/frame_%05d.png"
     assert run("animate", "-r", reference, "-m", again, "-o", tmp_path / "b.mp4", "--bundle", tiny) == 0
@@ -147,7 +178,7 @@ BAD_INPUT = {
     "unknown option": (("--colour", "red"), "No such option"),
     "steps below one": (("--steps", 0), "--steps"),
     "guidance is no number": (("--guidance", "nan"), "guidance_scale"),
-    "mask of another size": (("--reference-mask", "blank.png"), "its mask is 128x128"),
+    "mask of another size": (("--reference-mask", "blank.png"), "blank.png is 128x128, the reference"),
     "mask would be overwritten": (
         ("--reference-mask", "sheeted.png", "-o", "sheeted.mp4", "--overwrite"),
         "also an input",

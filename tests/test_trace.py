@@ -1,13 +1,16 @@
-"""The trace is what the Trace Event Format asks for, and events nest as calls did."""
+"""The trace is what the Trace Event Format asks for: one track per stage, arrows from stage to stage."""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,25 +41,35 @@ def recorded(clock: FakeClock, *, max_trace_spans: int = 1000) -> Session:
     return profiler.session()
 
 
-def check(events: list[dict[str, object]]) -> None:
-    """What the viewers need of every event."""
-    named = {event["tid"] for event in events if event["name"] == "thread_name"}
+def check(events: list[dict[str, Any]]) -> None:
+    """What the Trace Event Format and the viewers ask of every event."""
+    tracks = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    processes = {e["pid"] for e in events if e["name"] == "process_name"}
+    slices: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    arrows: dict[int, list[dict[str, Any]]] = {}
     for event in events:
-        assert event["ph"] in ("M", "X")
+        assert event["ph"] in ("M", "X", "s", "t", "f")
         assert isinstance(event["pid"], int) and isinstance(event["tid"], int) and isinstance(event["name"], str)
+        assert event["pid"] in processes
+        if event["ph"] == "M":
+            continue
+        assert isinstance(event["ts"], float) and event["ts"] >= 0
+        track = event["pid"], event["tid"]
         if event["ph"] == "X":
-            assert isinstance(event["ts"], float) and isinstance(event["dur"], float)
-            assert event["ts"] >= 0 and event["dur"] >= 0
-            assert event["tid"] in named
-    for tid in named:
-        open_until: list[float] = []
-        for event in events:
-            if event["ph"] == "X" and event["tid"] == tid:
-                began, ended = event["ts"], event["ts"] + event["dur"]
-                while open_until and open_until[-1] <= began:
-                    open_until.pop()
-                assert not open_until or ended <= open_until[-1] + 1e-3, "events of a thread overlap without nesting"
-                open_until.append(ended)
+            assert isinstance(event["dur"], float) and event["dur"] >= 0
+            assert tracks[track] == event["name"], "one track per stage"
+            slices.setdefault(track, []).append((event["ts"], event["ts"] + event["dur"]))
+        else:
+            assert event["cat"] and any(began <= event["ts"] <= ended for began, ended in slices[track])
+            assert ("bp" in event) == (event["ph"] == "f")
+            arrows.setdefault(event["id"], []).append(event)
+    for spans in slices.values():
+        for (_, ended), (began, _) in itertools.pairwise(spans):
+            assert began >= ended - 1e-3, "slices of one track overlap"
+    for way in arrows.values():
+        phases = "".join(arrow["ph"] for arrow in way)
+        assert re.fullmatch("st*f", phases)
+        assert [arrow["ts"] for arrow in way] == sorted(arrow["ts"] for arrow in way)
 
 
 def test_events_are_exact() -> None:
@@ -64,15 +77,47 @@ def test_events_are_exact() -> None:
     check(events)
     complete = [(e["name"], e["ts"], e["dur"], e.get("args")) for e in events if e["ph"] == "X"]
     assert complete[:3] == [
-        ("stage", 0.0, 1.5e6, {"frame": 0}),
         ("source", 0.0, 1.0e6, {"frame": 0}),
         ("stage/part", 1.0e6, 0.5e6, {"frame": 0}),
+        ("stage", 1.0e6, 0.5e6, {"frame": 0}),
     ]
-    assert complete[3][:3] == ("stage", 1.75e6, 1.5e6)
+    assert complete[3][:3] == ("source", 1.75e6, 1.0e6)
     assert len(complete) == 9
     assert {e["cat"] for e in events if e["ph"] == "X"} == {"stage", "source"}
-    names = [e["args"] for e in events if e["name"] == "thread_name"]
-    assert names == [{"name": "MainThread"}]
+    assert [e["args"]["name"] for e in events if e["name"] == "process_name"] == ["thread MainThread"]
+    assert [e["args"]["name"] for e in events if e["name"] == "thread_name"] == ["source", "stage/part", "stage"]
+
+
+def test_arrows_lead_each_frame_from_stage_to_stage() -> None:
+    arrows = [e for e in trace_events(recorded(FakeClock())) if e["ph"] in "stf"]
+    assert [(e["ph"], e["id"], e["ts"]) for e in arrows[:2]] == [("s", 0, 0.5e6), ("f", 0, 1.25e6)]
+    assert [e["id"] for e in arrows] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_window_is_drawn_where_it_works() -> None:
+    clock = FakeClock()
+    profiler = Profiler(clock=clock)
+
+    def pair(upstream: Iterable[Item]) -> Iterator[Item]:
+        held: list[Item] = []
+        for item in upstream:
+            clock.advance(0.25)
+            held.append(item)
+            if len(held) == 2:
+                clock.advance(4.0)
+                yield from held
+                held = []
+
+    def source() -> Iterator[Item]:
+        for k in range(2):
+            clock.advance(1.0)
+            yield Item(k)
+
+    list(profiler.stage("pair", pair, profiler.source("source", source())))
+    events = list(trace_events(profiler.session()))
+    check(events)
+    drawn = [(e["ts"], e["dur"], e.get("args")) for e in events if e["ph"] == "X" and e["name"] == "pair"]
+    assert drawn == [(1e6, 0.25e6, None), (2.25e6, 4.25e6, {"frame": 0}), (6.5e6, 0.0, {"frame": 1})]
 
 
 def test_file_is_json_with_what_was_left_out(tmp_path: Path) -> None:
@@ -80,7 +125,7 @@ def test_file_is_json_with_what_was_left_out(tmp_path: Path) -> None:
     write_trace(recorded(FakeClock(), max_trace_spans=4), path)
     data = json.loads(path.read_text(encoding="utf-8"))
     check(data["traceEvents"])
-    assert data["otherData"] == {"spans_left_out": 5, "engine": "mannequin"}
+    assert data["otherData"] == {"spans_left_out": 5, "environment": {}, "engine": "mannequin"}
     assert data["displayTimeUnit"] == "ms"
     with pytest.raises(SinkError, match="cannot write the trace to"):
         write_trace(recorded(FakeClock()), tmp_path / "missing" / "trace.json")
@@ -95,10 +140,11 @@ def test_real_threads_get_a_row_each() -> None:
                 pass
     events = list(trace_events(profiler.session()))
     check(events)
-    rows = {e["args"]["name"]: e["tid"] for e in events if e["name"] == "thread_name"}
-    assert set(rows) == {"MainThread", "ahead"}
-    assert {e["tid"] for e in events if e["name"] == "source" and "args" in e} == {rows["ahead"]}
-    assert {e["tid"] for e in events if e["name"] == "write"} == {rows["MainThread"]}
+    threads = {e["args"]["name"]: e["pid"] for e in events if e["name"] == "process_name"}
+    assert set(threads) == {"thread MainThread", "thread ahead"}
+    assert {e["pid"] for e in events if e["name"] == "source" and "args" in e} == {threads["thread ahead"]}
+    assert {e["pid"] for e in events if e["name"] == "write"} == {threads["thread MainThread"]}
+    assert {e["id"] for e in events if e["ph"] == "s"} == set(range(20))
 
 
 def test_a_name_that_is_not_utf8_is_kept_and_a_failing_write_leaves_nothing(

@@ -45,6 +45,7 @@ guidance_scale = 1.0
 [conditioning]
 kind = "{kind}"
 screened = {screened}
+schedules = {schedules}
 """
 
 
@@ -62,6 +63,7 @@ def make_tiny_bundle(
     screened: bool = False,
     mattes: bool = True,
     reference_timesteps: bool = False,
+    schedules: tuple[str, ...] = ("window",),
     nan: bool = False,
 ) -> Path:
     """Writes a bundle to `folder` and returns it; nan makes the denoiser emit NaN."""
@@ -69,6 +71,7 @@ def make_tiny_bundle(
     text = MANIFEST.format(
         window=window, overlap=overlap, temporal=str(temporal).lower(), noise_period=noise_period, scheduler=scheduler,
         prediction=prediction, steps=steps, kind=kind, screened=str(screened).lower(),
+        schedules=list(schedules),
     )  # fmt: skip
     graphs = {
         "encode": _encode(),

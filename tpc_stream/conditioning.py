@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from tpc_stream.bundle import Bundle
 from tpc_stream.engine import Array, Engine, require_finite
-from tpc_stream.frame import Portrait, Similarity
+from tpc_stream.frame import Portrait, Transform
+from tpc_stream.graph_roles import has_context, unconditional_outputs
 from tpc_stream.manifest import Role
+from tpc_stream.plate import background_plate
+from tpc_stream.preprocess import encoder_pixels
 from tpc_stream.procrustes import screened, warp
 
 Engines = Mapping[Role, Engine]
@@ -27,7 +30,8 @@ class Encoded:
     """One picture of the person, in every form that a feature graph may ask for."""
 
     arrays: Mapping[str, Array]
-    """images [1, 3, H, W] in [-1, 1], mattes [1, 1, H, W] in [0, 1], latents [1, C, h, w]; those that are needed."""
+    """images [1, 3, H, W] in [-1, 1], mattes [1, 1, H, W] in [0, 1], pixels [1, 3, S, S], latents [1, C, h, w]; those
+    that are needed."""
 
 
 class Conditioner:
@@ -39,6 +43,8 @@ class Conditioner:
         self._portrait = portrait
         self._span = span
         self._graph = bundle.feature_graph
+        self._encoded_reference: Encoded | None = None
+        self._context: Array | None = None
 
     @property
     def follows_timestep(self) -> bool:
@@ -47,46 +53,101 @@ class Conditioner:
 
     def reference(self) -> Encoded:
         """The reference as it is, or without its background where the bundle was trained so."""
-        image, mask = self._portrait.image, self._portrait.mask
-        return self._encode(screened(image, mask) if self._bundle.manifest.conditioning.screened else image, mask)
+        if self._encoded_reference is None:
+            manifest, image, mask = self._bundle.manifest, self._portrait.image, self._portrait.mask
+            names = self._graph.input_names
+            if has_context(manifest):
+                names = names | manifest.graphs["tokens"].input_names
+            if manifest.sampling.start == "reference":
+                names = names | {"latents"}
+            shown = screened(image, mask) if manifest.conditioning.screened else image
+            self._encoded_reference = self._encode(shown, mask, names)
+        return self._encoded_reference
 
-    def calibrated(self, transform: Similarity) -> Encoded:
+    @property
+    def context(self) -> Array | None:
+        """[1, T, C] the reference as an image encoder beside the reference network sees it; None without one."""
+        if self._context is None and has_context(self._bundle.manifest):
+            graph = self._bundle.manifest.graphs["tokens"]
+            arrays = self.reference().arrays
+            with self._span("tokens"):
+                self._context = self._engines["tokens"]({name: arrays[name] for name in graph.input_names})["context"]
+            require_finite(self._context, graph="tokens", what="context")
+        return self._context
+
+    @property
+    def start_latents(self) -> Array:
+        """[1, C, h, w] the reference's latents, where denoising starts from them."""
+        return self.reference().arrays["latents"]
+
+    def background_latents(self) -> Array:
+        """[1, C, h, w] of the reference without its person: mid grey where it stood, or painted over."""
+        image, mask = self._portrait.image, self._portrait.mask
+        if self._bundle.manifest.conditioning.background == "painted":
+            image = background_plate(image, mask)
+        else:
+            image = screened(image, np.asarray(255 - mask, dtype=np.uint8))
+        return self._encode(image, mask, frozenset({"latents"})).arrays["latents"]
+
+    def calibrated(self, transform: Transform) -> Encoded:
         """C_i: the person of the reference, background screened out, laid onto a frame's person (section 4.1)."""
         with self._span("warp"):
             height, width = self._portrait.mask.shape
             image, mask = warp(self._portrait.image, self._portrait.mask, transform, width=width, height=height)
-        return self._encode(image, mask)
+        return self._encode(image, mask, self._graph.input_names)
 
     def features(self, encoded: Sequence[Encoded], *, timestep: float) -> Features:
         """[N, tokens, channels] arrays for N pictures, one pass."""
-        inputs = {name: np.concatenate([e.arrays[name] for e in encoded]) for name in encoded[0].arrays}
-        inputs = {name: array for name, array in inputs.items() if name in self._graph.input_names}
+        outputs = self._write(encoded, timestep)
+        return tuple(outputs[tensor.name] for tensor in self._bundle.features)
+
+    def reference_features(self, *, timestep: float) -> tuple[Features, Features]:
+        """r, and what stands in its place where guidance leaves the reference out."""
+        outputs = self._write([self.reference()], timestep)
+        features = tuple(outputs[tensor.name] for tensor in self._bundle.features)
+        match self._bundle.manifest.guidance.unconditional:
+            case "no_tokens":
+                return features, self.no_features()
+            case "zeros":
+                return features, tuple(np.zeros_like(array) for array in features)
+            case "written":
+                return features, tuple(outputs[tensor.name] for tensor in unconditional_outputs(self._graph))
+
+    def _write(self, encoded: Sequence[Encoded], timestep: float) -> dict[str, Array]:
+        names = self._graph.input_names
+        inputs = {
+            name: np.concatenate([e.arrays[name] for e in encoded]) for name in encoded[0].arrays if name in names
+        }
         if self.follows_timestep:
             inputs["timesteps"] = timesteps_like(self._bundle, self._graph.role, timestep, len(encoded))
+        if "context" in names and self.context is not None:
+            inputs["context"] = self.context
         with self._span("features"):
             outputs = self._engines[self._graph.role](inputs)
-        features = tuple(outputs[name] for name in self._graph.output_names)
-        for name, array in zip(self._graph.output_names, features, strict=True):
+        for name, array in outputs.items():
             require_finite(array, graph=self._graph.role, what=name)
-        return features
+        return outputs
 
     def no_features(self) -> Features:
         """Features of no picture: zero tokens, so that attention sees only the frame itself."""
         return tuple(
             np.zeros((1, 0, *(n if isinstance(n, int) else 0 for n in tensor.shape[2:])), dtype=tensor.dtype)
-            for tensor in self._graph.outputs
+            for tensor in self._bundle.features
         )
 
-    def _encode(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Encoded:
-        width, height = self._bundle.manifest.width, self._bundle.manifest.height
-        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        matte = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
+    def _encode(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], names: frozenset[str]) -> Encoded:
+        manifest = self._bundle.manifest
+        size = manifest.width, manifest.height
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        matte = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
         arrays: dict[str, Array] = {
             "images": (small.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None],
             "mattes": (matte.astype(np.float32) / 255)[None, None],
         }
-        if "latents" in self._graph.input_names:
-            graph = self._bundle.manifest.graphs["encode"]
+        if "pixels" in names and manifest.pixels is not None:
+            arrays["pixels"] = encoder_pixels(image, manifest.pixels, mask=mask)
+        if "latents" in names:
+            graph = manifest.graphs["encode"]
             with self._span("encode"):
                 outputs = self._engines["encode"]({name: arrays[name] for name in graph.input_names})
             require_finite(outputs["latents"], graph="encode", what="latents")
@@ -94,8 +155,8 @@ class Conditioner:
         return Encoded(arrays)
 
 
-def timesteps_like(bundle: Bundle, role: Role, timestep: float, count: int) -> Array:
-    """[count] equal timesteps in the dtype that the graph asks for."""
+def timesteps_like(bundle: Bundle, role: Role, timestep: float | Array, count: int) -> Array:
+    """[count] timesteps in the dtype that the graph asks for: all equal, or given as [count]."""
     graph = bundle.manifest.graphs[role]
     dtype = next(tensor.dtype for tensor in graph.inputs if tensor.name == "timesteps")
     return np.full(count, timestep).astype(dtype)

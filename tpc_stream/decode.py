@@ -30,8 +30,10 @@ def decode(
     Where the bundle's decode graph gives mattes, the person is laid over the reference's own background, which is
     sharp and does not flicker; frames without a person show the background alone.
     """
-    plate = _resize(background_plate(portrait.image, portrait.mask), width, height).astype(np.float32)
     has_mattes = "mattes" in bundle.manifest.graphs["decode"].output_names
+    plate = np.zeros((height, width, 3), dtype=np.float32)  # nobody is laid over it where there are no mattes
+    if has_mattes:
+        plate = _resize(background_plate(portrait.image, portrait.mask), width, height).astype(np.float32)
     batch: list[DenoisedFrame] = []
     for frame in frames:
         batch.append(frame)

@@ -8,6 +8,7 @@
     +-- PoseError (RuntimeError)           the pose estimator cannot run
     +-- PortraitError (ValueError)       the reference picture cannot be used (no person, several, no mask)
     +-- BundleError (ValueError)           an engine bundle is not what its manifest says
+    +-- CheckpointError (ValueError)       a checkpoint is not what its system asks for, or cannot be read safely
     +-- BackendError (RuntimeError)        a backend cannot run here, or not this graph
     +-- EngineError (RuntimeError)         a graph ran and gave something unusable (NaN, wrong shape)
 
@@ -47,6 +48,10 @@ class PortraitError(TpcStreamError, ValueError):
 
 class BundleError(TpcStreamError, ValueError):
     """An engine bundle is not what its manifest says."""
+
+
+class CheckpointError(TpcStreamError, ValueError):
+    """A checkpoint is not what its system asks for: a file or key is missing, wrong or unsafe to read."""
 
 
 class BackendError(TpcStreamError, RuntimeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,59 @@ class Similarity:
         c, s = self.scale * np.cos(self.angle_radians), self.scale * np.sin(self.angle_radians)
         return np.array([[c, -s, self.translation_pixels[0]], [s, c, self.translation_pixels[1]]])
 
+    @property
+    def stretch(self) -> float:
+        """How much longer a length can become: the scale, the same in all directions."""
+        return self.scale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """y = matrix (x, y, 1), in pixels: shear too, and where the points ask for it a reflection.
+
+    Only `--transform affine` makes one, to be compared with a `Similarity`; what it says of scale and angle is the
+    nearest similarity's: the one whose matrix differs least, by the sum of squares.
+    """
+
+    matrix: NDArray[np.float64]
+    """[2, 3] for column vectors (x, y, 1)."""
+
+    def __post_init__(self) -> None:
+        if self.matrix.shape != (2, 3) or not np.isfinite(self.matrix).all():
+            raise InputError(f"an affine transform has a finite matrix [2, 3], got {self.matrix.shape} {self.matrix}")
+
+    @property
+    def scale(self) -> float:
+        """Of the nearest similarity; 0 for a pure reflection, which none is near."""
+        return abs(self._nearest)
+
+    @property
+    def angle_radians(self) -> float:
+        """Of the nearest similarity; positive turns x towards y."""
+        return float(np.angle(self._nearest))
+
+    @property
+    def translation_pixels(self) -> tuple[float, float]:
+        """Where (0, 0) lands."""
+        return float(self.matrix[0, 2]), float(self.matrix[1, 2])
+
+    @property
+    def stretch(self) -> float:
+        """How much longer a length can become: the larger singular value."""
+        return float(np.linalg.norm(self.matrix[:, :2], 2))
+
+    @property
+    def _nearest(self) -> complex:
+        (a, b, _), (c, d, _) = self.matrix
+        return complex(a + d, c - b) / 2
+
+
+Transform = Similarity | Affine
+"""What lays the reference onto a frame's person."""
+
+TransformKind = Literal["procrustes", "linear", "affine"]
+"""procrustes: the paper's own, the best similarity over all subsets of the points. linear and affine: what the paper
+compares it with (Table 2), see `transforms`."""
 
 IDENTITY = Similarity(scale=1.0, angle_radians=0.0, translation_pixels=(0.0, 0.0))
 
@@ -82,7 +136,7 @@ IDENTITY = Similarity(scale=1.0, angle_radians=0.0, translation_pixels=(0.0, 0.0
 class Calibration:
     """The transform that lays the reference person onto one frame's person (paper, section 4.1)."""
 
-    transform: Similarity
+    transform: Transform
     subset: int
     """Bit k set: keypoint k took part in the fit. 0 where the transform is held or the identity."""
     iou: float
@@ -91,6 +145,8 @@ class Calibration:
     """"fresh" (searched on this frame), "held" (the last good one), or "uncalibrated" (the identity)."""
     reason: str = ""
     """Why it is not fresh, in words; empty when it is."""
+    search_seconds: float = float("nan")
+    """Wall time of this frame's search alone, without the pose; nan where there was nothing to search with."""
 
     @property
     def subset_names(self) -> tuple[str, ...]:

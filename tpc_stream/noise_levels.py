@@ -11,11 +11,12 @@ from tpc_stream.errors import InputError
 from tpc_stream.manifest import SamplingSpec
 
 Floats = NDArray[np.float64]
+Steps = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseLevels:
-    """S steps from noise to picture: latents = alpha * sample + sigma * noise, before and after each step."""
+    """S passes from noise to picture: latents = alpha * sample + sigma * noise, before and after each move."""
 
     timesteps: Floats
     """[S] what the network is told, falling."""
@@ -36,7 +37,9 @@ def noise_levels(spec: SamplingSpec, *, steps: int) -> NoiseLevels:
     """The levels of a bundle's scheduler; InputError for an impossible number of steps."""
     if steps < 1:
         raise InputError(f"the denoising loop needs at least 1 step, got {steps}")
-    return flow_levels(steps) if spec.scheduler == "flow" else ddim_levels(spec, steps=steps)
+    if spec.scheduler == "flow":
+        return flow_levels(steps)
+    return pndm_levels(spec, steps=steps) if spec.scheduler == "pndm" else ddim_levels(spec, steps=steps)
 
 
 def flow_levels(steps: int) -> NoiseLevels:
@@ -51,39 +54,72 @@ def ddim_levels(spec: SamplingSpec, *, steps: int) -> NoiseLevels:
     The zero terminal signal-to-noise rescaling is Lin et al. 2024, algorithm 1. A step's target is the level
     T // S train steps below, as in the common implementations, also where that is not the next step's own level.
     """
-    total = spec.num_train_timesteps
-    if steps > total:
-        raise InputError(f"the scheduler has {total} train timesteps, got {steps} steps")
-    cumulative = _cumulative(spec)
-    final = 1.0 if spec.set_alpha_to_one else cumulative[0]
     timesteps = _timesteps(spec, steps)
-    previous = timesteps - total // steps
-    here = cumulative[timesteps]
-    there = np.where(previous >= 0, cumulative[np.maximum(previous, 0)], final)
+    return _levels(spec, told=timesteps, here=timesteps, there=timesteps - spec.num_train_timesteps // steps)
+
+
+def pndm_levels(spec: SamplingSpec, *, steps: int) -> NoiseLevels:
+    """The levels of `pndm.pndm_step` (Liu et al. 2022, without the Runge-Kutta start): S + 1 passes for S >= 2 steps.
+
+    The second pass looks at what the first one made, one level lower, and then the first move is made again.
+    """
+    timesteps = _timesteps(spec, steps)
+    stride = spec.num_train_timesteps // steps
+    if steps == 1:
+        return _levels(spec, told=timesteps, here=timesteps, there=timesteps - stride)
+    told = np.concatenate([timesteps[:2], timesteps[1:]])
+    here, there = told.copy(), told - stride
+    here[1], there[1] = timesteps[1] + stride, timesteps[1]
+    return _levels(spec, told=told, here=here, there=there)
+
+
+def _levels(spec: SamplingSpec, *, told: Steps, here: Steps, there: Steps) -> NoiseLevels:
+    """Moves from train timestep `here` to `there`; below 0 is the clean end."""
+    cumulative = _cumulative(spec)
+    final = np.float32(1) if spec.set_alpha_to_one else cumulative[0]
+    before = cumulative[here].astype(np.float64)
+    after = np.where(there >= 0, cumulative[np.maximum(there, 0)], final).astype(np.float64)
     return NoiseLevels(
-        timesteps=timesteps.astype(np.float64),
-        alphas=np.sqrt(here),
-        sigmas=np.sqrt(1 - here),
-        next_alphas=np.sqrt(there),
-        next_sigmas=np.sqrt(1 - there),
+        timesteps=told.astype(np.float64),
+        alphas=np.sqrt(before),
+        sigmas=np.sqrt(1 - before),
+        next_alphas=np.sqrt(after),
+        next_sigmas=np.sqrt(1 - after),
     )
 
 
-def _cumulative(spec: SamplingSpec) -> Floats:
-    if spec.beta_schedule == "linear":
-        betas = np.linspace(spec.beta_start, spec.beta_end, spec.num_train_timesteps)
-    else:
-        betas = np.linspace(spec.beta_start**0.5, spec.beta_end**0.5, spec.num_train_timesteps) ** 2
-    cumulative = np.cumprod(1 - betas)
+def _cumulative(spec: SamplingSpec) -> NDArray[np.float32]:
+    """[T] alpha^2 in float32, rounded where the systems' own code rounds it: they were trained on these numbers."""
+    root = spec.beta_schedule == "scaled_linear"
+    power = 0.5 if root else 1.0
+    betas = _line(spec.beta_start**power, spec.beta_end**power, spec.num_train_timesteps)
+    if root:
+        betas = betas**2
+    one = np.float32(1)
     if spec.rescale_zero_terminal_snr:
-        root = np.sqrt(cumulative)
-        root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-        cumulative = root**2
-    return np.asarray(cumulative, dtype=np.float64)
+        level = np.sqrt(_product(one - betas))
+        first, last = level[0], level[-1]
+        squares = ((level - last) * (first / (first - last))) ** 2
+        betas = one - np.concatenate([squares[:1], squares[1:] / squares[:-1]])
+    return _product(one - betas)
 
 
-def _timesteps(spec: SamplingSpec, steps: int) -> NDArray[np.int64]:
+def _line(start: float, end: float, count: int) -> NDArray[np.float32]:
+    """`count` equal float32 steps, counted from the nearer end, with one rounding each."""
+    first, last = np.float32(start), np.float32(end)
+    step = np.float64((last - first) / np.float32(max(count - 1, 1)))
+    k = np.arange(count)
+    return np.where(k < count // 2, first + step * k, last - step * (count - 1 - k)).astype(np.float32)
+
+
+def _product(factors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.cumprod(factors, dtype=np.float64).astype(np.float32)
+
+
+def _timesteps(spec: SamplingSpec, steps: int) -> Steps:
     total = spec.num_train_timesteps
+    if steps > total:
+        raise InputError(f"the scheduler has {total} train timesteps, got {steps} steps")
     if spec.timestep_spacing == "leading":
         timesteps = np.arange(steps, dtype=np.float64)[::-1] * (total // steps) + spec.steps_offset
     elif spec.timestep_spacing == "trailing":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tpc_stream.bundle import DEFAULT_BUNDLE
+from tpc_stream.drop_policy import POLICIES, DropPolicy
 from tpc_stream.errors import InputError
+from tpc_stream.frame import TransformKind
+from tpc_stream.reading.source_info import SourceOptions, exact_seconds
+from tpc_stream.steady import SteadyConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,11 @@ class AnimateOptions:
     the paper's value, or the window's length where that is shorter."""
     groups: int | None = None
     """Groups in a window (M of the paper) instead of the group size: m = floor(L / M)."""
+    schedule: Literal["window", "diagonal"] = "window"
+    """window: all steps on one window of frames after another. diagonal: chunks at as many noise levels as there are
+    steps, in one pass: the least delay, for live sources, with bundles that were trained for mixed noise levels."""
+    chunk: int | None = None
+    """Frames that enter the diagonal together; None: 1."""
     window: int | None = None
     """Frames that are denoised together (L of the paper)."""
     overlap: int | None = None
@@ -45,17 +54,45 @@ class AnimateOptions:
     start_seconds: float = 0.0
     end_seconds: float | None = None
     max_frames: int | None = None
+    realtime: bool = False
+    """Play a file at its own rate, as a camera would give it, and drop what is not taken in time."""
+    drop: DropPolicy | None = None
+    """What happens to frames that come faster than they are taken; None: latest for what does not wait, none for files
+    and pipes. See `drop_policy`."""
+    reconnect_seconds: float = 30.0
+    """How long a live source that is gone is tried again before the run ends."""
+    capture_size: tuple[int, int] | None = None
+    """(width, height) to ask a camera or the screen for."""
+    capture_rate: float | None = None
+    """Frames a second to ask a camera or the screen for; of pictures from a pipe, their rate."""
     reference_mask: str | Path | None = None
     """A picture whose bright pixels are the reference's person."""
+    pose_video: str | Path | None = None
+    """A video of pose pictures (such as DensePose), one for each frame of the motion; None: drawn from keypoints."""
+    sam: str | Path | None = None
+    """A folder that `python -m export sam` wrote: SAM cuts the reference's person out, where neither `reference_mask`
+    nor the picture's own alpha does."""
     hold_seconds: float = 0.5
     """How long the last good calibration and pose stand in where a frame has no person."""
     min_visibility: float = 0.5
     """Keypoints less visible than this take no part in the calibration."""
+    transform: TransformKind = "procrustes"
+    """What the reference is laid onto each frame's person by; linear and affine are the paper's comparisons."""
+    steady_tolerance: float = SteadyConfig().tolerance
+    """IoU, [0, 1): so much less than the best is allowed in a frame, so that the calibrated person does not jump; 0 is
+    the paper's pure argmax."""
 
     def __post_init__(self) -> None:
         if self.group_size is not None and self.groups is not None:
             raise InputError("give the number of groups or the group size, not both")
-        for name, least in (("group_size", 1), ("groups", 1), ("window", 1), ("overlap", 0), ("steps", 1)):
+        for name, least in (
+            ("group_size", 1),
+            ("groups", 1),
+            ("window", 1),
+            ("chunk", 1),
+            ("overlap", 0),
+            ("steps", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
@@ -75,5 +112,19 @@ class AnimateOptions:
             raise InputError(f"guidance_scale must be a number, got {self.guidance_scale}")
         if not str(self.bundle):
             raise InputError("the bundle has no name; give one, such as mannequin, or a folder")
+        if self.drop is not None and self.drop not in POLICIES:
+            raise InputError(f"a drop policy is one of {', '.join(POLICIES)}, got {self.drop!r}")
+        _ = self.source_options  # checks what it is made of
+        if not 0 <= self.steady_tolerance < 1:
+            raise InputError(f"steady_tolerance is an IoU from 0 up to 1, got {self.steady_tolerance}")
         if self.threads < 0:
             raise InputError(f"threads must not be negative, got {self.threads}")
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """How the driving motion is opened."""
+        rate = None if self.capture_rate is None else exact_seconds(self.capture_rate)
+        options = SourceOptions(
+            reconnect_seconds=self.reconnect_seconds, camera_size=self.capture_size, camera_rate=rate
+        )
+        return options if rate is None else replace(options, image_rate=rate)

@@ -1,5 +1,6 @@
 """The order of the stages, and nothing else: source, fit, pose, calibrate, window, denoise, decode.
 
+a live source         one thread   PyAV; a short queue behind it drops what comes too fast, see captured.py
 reading and pose      one thread   PyAV and MediaPipe
 calibration           one thread   the subset search
 denoise and decode    one thread   the engines
@@ -9,7 +10,7 @@ sink                  the caller's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,14 +29,19 @@ from tpc_stream.errors import InputError
 from tpc_stream.fit import fit_frames
 from tpc_stream.frame import AnimatedFrame, CalibratedFrame, Frame, Portrait, PosedFrame
 from tpc_stream.manifest import Role
+from tpc_stream.motion import Motion, open_as
 from tpc_stream.options import AnimateOptions
+from tpc_stream.people.mask_file import read_mask
+from tpc_stream.people.segmenter import SamSegmenter
 from tpc_stream.plan import make_plan
 from tpc_stream.portrait import prepare_portrait
 from tpc_stream.pose import estimate_poses
+from tpc_stream.pose_video import check_pose_video, read_pose_pictures
 from tpc_stream.prefetch import Prefetch, prefetch
 from tpc_stream.procrustes import SearchConfig, warm_up
 from tpc_stream.profile import Profiler
-from tpc_stream.source import SourceReport, read_frames, read_picture
+from tpc_stream.source import SourceReport, read_picture
+from tpc_stream.steady import SteadyConfig
 
 _QUEUED_FRAMES = 4  # enough to even out the stages' pace; more would only add delay and memory
 
@@ -63,6 +69,8 @@ class Animator:
         self.profiler = profiler or Profiler()
         self.bundle = open_bundle(self.options.bundle)
         self.plan = make_plan(self.bundle, self.options)
+        if self.options.pose_video is not None:
+            check_pose_video(self.bundle.manifest)
         self.portrait: Portrait | None = None
         self.source_report = SourceReport()
         self.calibration_report = CalibrationReport()
@@ -85,7 +93,7 @@ class Animator:
         Args:
             reference: a file, or HWC RGB uint8, or HWC RGBA uint8 whose alpha is the mask.
             mask: HW uint8, [0, 255], of the picture's size: coverage of the person; None: `options.reference_mask`,
-                else the picture's alpha, else estimated.
+                else the picture's alpha, else by SAM where `options.sam` is given, else estimated.
 
         Raises:
             PortraitError: nobody to be found. SourceError: the file cannot be read as a picture.
@@ -101,60 +109,79 @@ class Animator:
         else:
             raise InputError(f"a reference is HWC RGB or RGBA uint8, got {reference.shape = } {reference.dtype = }")
         if mask is None and self.options.reference_mask is not None:
-            mask = read_picture(self.options.reference_mask)[0].max(axis=2)
+            mask = read_mask(self.options.reference_mask, width=image.shape[1], height=image.shape[0])
         width, height = self.plan.canvas
-        with self.profiler.span("reference"):
+        with self.profiler.span("reference"), ExitStack() as opened:
+            segmenter = None
+            if self.options.sam is not None and mask is None:
+                segmenter = opened.enter_context(SamSegmenter(self.options.sam, threads=self.options.threads))
             self.portrait = prepare_portrait(
-                image, alpha=alpha, mask=mask, width=width, height=height, fit_mode=self.options.fit, name=name
+                image,
+                alpha=alpha,
+                mask=mask,
+                width=width,
+                height=height,
+                fit_mode=self.options.fit,
+                name=name,
+                segmenter=segmenter,
             )
         return self.portrait
 
-    def animate(self, motion: str | Path | Iterable[Frame]) -> Iterator[AnimatedFrame]:
-        """Yields one animated frame for every frame of the motion, in order.
+    def open_motion(self, motion: str | Path) -> Motion:
+        """The motion, opened as the options say; close it when done. Errors as of `motion.open_motion`."""
+        return open_as(self.options, motion, profiler=self.profiler)
+
+    def animate(self, motion: str | Path | Motion | Iterable[Frame]) -> Iterator[AnimatedFrame]:
+        """Yields one animated frame for every frame of the motion, in order; of a live one, for those that it keeps.
 
         Args:
-            motion: a file, URL, folder of pictures or camera (see `read_frames`), or frames of your own.
+            motion: a file, URL, folder of pictures, camera, screen or pipe (see `open_motion`); such a motion, opened,
+                which its opener closes; or frames of your own.
         """
         if self.portrait is None:
             raise InputError("there is no reference yet: call set_reference() before animate()")
         return self._animate(motion, self.portrait)
 
-    def _animate(self, motion: str | Path | Iterable[Frame], portrait: Portrait) -> Iterator[AnimatedFrame]:
+    def _animate(self, motion: str | Path | Motion | Iterable[Frame], portrait: Portrait) -> Iterator[AnimatedFrame]:
         profiler = self.profiler
-        self.source_report, self.calibration_report = SourceReport(), CalibrationReport()
         with ExitStack() as queues:
+            if isinstance(motion, str | Path):
+                motion = queues.enter_context(closing(self.open_motion(motion)))
+            self.source_report = motion.report if isinstance(motion, Motion) else SourceReport()
+            self.calibration_report = CalibrationReport()
+            live = isinstance(motion, Motion) and motion.live
+            stops: list[Callable[[], None]] = [motion.stop] if isinstance(motion, Motion) else []
 
-            def queue(items: Iterable[T], name: str) -> Prefetch[T]:
-                made = prefetch(items, depth=_QUEUED_FRAMES, name=name, profiler=profiler)
+            def queue(items: Iterable[T], name: str, *, live_depth: int) -> Prefetch[T]:
+                made = prefetch(items, depth=live_depth if live else _QUEUED_FRAMES, name=name, profiler=profiler)
                 queues.callback(made.close)
+                stops.append(made.stop)
                 return made
 
-            posed = queue(self._posed(motion), "posed")
-            calibrated = queue(self._calibrated(posed, portrait), "calibrated")
-            yield from queue(self._decoded(calibrated, portrait), "animated")
+            chunk = self.plan.new_frames
+            posed = queue(self._posed(motion), "posed", live_depth=1)
+            calibrated = queue(self._calibrated(posed, portrait), "calibrated", live_depth=chunk)
+            animated = queue(self._decoded(calibrated, portrait), "animated", live_depth=chunk)
+            # All are told before any is waited for: a thread that waits for another's frame would be waited for too.
+            queues.callback(lambda: [stop() for stop in reversed(stops)])
+            yield from animated
 
-    def _posed(self, motion: str | Path | Iterable[Frame]) -> Iterator[PosedFrame]:
+    def _posed(self, frames: Iterable[Frame]) -> Iterator[PosedFrame]:
         options, profiler = self.options, self.profiler
-        frames: Iterable[Frame]
-        if isinstance(motion, str | Path):
-            frames = read_frames(
-                motion,
-                start_seconds=options.start_seconds,
-                end_seconds=options.end_seconds,
-                max_frames=options.max_frames,
-                report=self.source_report,
-            )
-        else:
-            frames = motion
         width, height = self.plan.canvas
         read = profiler.source("source", frames)
         fitted = profiler.stage("fit", partial(fit_frames, width=width, height=height, mode=options.fit), read)
         return profiler.stage("pose", self._pose_stage, fitted)
 
     def _calibrated(self, posed: Iterable[PosedFrame], portrait: Portrait) -> Iterator[CalibratedFrame]:
-        warm_up()
+        with self.profiler.span("warm-up"):
+            warm_up()
         config = CalibrationConfig(
-            hold_seconds=self.options.hold_seconds, search=SearchConfig(visibility=self.options.min_visibility)
+            hold_seconds=self.options.hold_seconds,
+            search=SearchConfig(
+                visibility=self.options.min_visibility, steady=SteadyConfig(tolerance=self.options.steady_tolerance)
+            ),
+            transform=self.options.transform,
         )
         stage = partial(calibrate, portrait=portrait, config=config, report=self.calibration_report)
         return self.profiler.stage("calibrate", stage, posed)
@@ -168,6 +195,7 @@ class Animator:
             portrait=portrait,
             config=self.plan.denoise,
             span=profiler.span,
+            pose_pictures=self._pose_pictures(),
         )
         denoised = profiler.stage("denoise", denoising, calibrated)
         width, height = self.plan.output
@@ -175,6 +203,19 @@ class Animator:
             decode, bundle=self.bundle, engines=self._engines, portrait=portrait, width=width, height=height
         )
         return profiler.stage("decode", decoding, denoised)
+
+    def _pose_pictures(self) -> Iterator[Frame] | None:
+        options = self.options
+        if options.pose_video is None:
+            return None
+        return read_pose_pictures(
+            options.pose_video,
+            manifest=self.bundle.manifest,
+            fit=options.fit,
+            start_seconds=options.start_seconds,
+            end_seconds=options.end_seconds,
+            max_frames=options.max_frames,
+        )
 
     def close(self) -> None:
         """Closes the engines."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from tpc_stream.bundle import Bundle
 from tpc_stream.denoise import DenoiseConfig
+from tpc_stream.drawing.draw import APPROXIMATE
 from tpc_stream.errors import InputError
+from tpc_stream.guidance import guidance_passes
+from tpc_stream.manifest import Drawing
+from tpc_stream.noise_levels import noise_levels
 from tpc_stream.options import AnimateOptions
-from tpc_stream.propagation import group_size_from_groups
-from tpc_stream.window import check_window
+from tpc_stream.schedule import delay_frames, settle
 
 ANALYSIS_PIXELS = 256
 """The short side at which poses and silhouettes are looked at, whatever the bundle's own size: smaller ones lose
 wrists and ankles, larger ones cost the estimator and the search time and were not measured to gain anything."""
-
-DEFAULT_GROUP_SIZE = 4
-"""m of the paper: M = 30 groups for about 120 frames (section 4.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,14 @@ class Plan:
     model: tuple[int, int]
     output: tuple[int, int]
     denoise: DenoiseConfig
+    passes_per_window: int
+    """Denoiser passes over a window's frames (or a chunk's): steps, each with as many as its guidance takes."""
+    delay_frames: int
+    """Frames that a live frame may wait for by the schedule, beside all computing."""
+    pose: str = ""
+    """What the pose network is shown, where it is pictures."""
+    note: str = ""
+    """What a user should know of the schedule."""
 
     @property
     def new_frames(self) -> int:
@@ -39,8 +48,7 @@ class Plan:
     @property
     def passes_per_frame(self) -> float:
         """Denoiser passes for each frame that leaves."""
-        guided = 2 if self.denoise.guidance_scale != 1.0 else 1
-        return self.denoise.steps * guided * self.denoise.window / self.new_frames
+        return self.passes_per_window * self.denoise.window / self.new_frames
 
     @property
     def encodes_per_frame(self) -> float:
@@ -51,8 +59,9 @@ class Plan:
         return 1 - (1 - 1 / m) ** self.denoise.steps
 
     def delay_seconds(self, rate: Fraction | None) -> float | None:
-        """Structural delay of a live source: the first frame of a window waits for its last."""
-        return None if not rate else float((self.denoise.window - 1) / rate)
+        """Structural delay of a live source: the first frame of a window or chunk waits for its last, and a chunk of
+        the diagonal for the chunks after it."""
+        return None if not rate else float(self.delay_frames / rate)
 
     def describe(self, rate: Fraction | None, frames: int | None) -> list[str]:
         """Lines for people."""
@@ -64,7 +73,11 @@ class Plan:
             f"analysed at {self.canvas[0]}x{self.canvas[1]}, "
             f"output {self.output[0]}x{self.output[1]}; driving video: {source}"
             + (f" at {float(rate):.3f} fps" if rate else ""),
-            f"windows of {d.window} frames, overlap {d.overlap}"
+            (
+                f"diagonal of {d.steps} chunks of {d.window} frame{'s' if d.window > 1 else ''}"
+                if d.schedule == "diagonal"
+                else f"windows of {d.window} frames, overlap {d.overlap}"
+            )
             + (f", structural delay {delay:.2f} s" if delay is not None else "")
             + f"; {d.steps} step{'s' if d.steps > 1 else ''}, guidance {d.guidance_scale:g}: "
             f"{self.passes_per_frame:.2f} denoiser passes a frame",
@@ -72,25 +85,14 @@ class Plan:
             f"{self.encodes_per_frame:.2f} calibrated pictures encoded a frame"
             if d.tpc
             else "calibration off (--no-tpc): the reference alone",
+            *(line for line in (self.pose, self.note) if line),
         ]
 
 
 def make_plan(bundle: Bundle, options: AnimateOptions) -> Plan:
     """Settles the options against the bundle; InputError for combinations that cannot run."""
     manifest = bundle.manifest
-    window = options.window or manifest.window.length
-    if window > manifest.window.max_length:
-        raise InputError(f"bundle {manifest.name} takes windows of at most {manifest.window.max_length}, got {window}")
-    overlap = manifest.window.overlap if options.overlap is None else options.overlap
-    if options.groups is not None:
-        group_size = group_size_from_groups(window, options.groups)
-    elif options.group_size is not None:
-        group_size = options.group_size
-    else:
-        group_size = _default_group_size(window, overlap if options.overlap is not None else 0)
-    if options.overlap is None and options.window is not None:
-        overlap = min(overlap, window // 2) // group_size * group_size
-    check_window(length=window, overlap=overlap, group_size=group_size)
+    together = settle(manifest, options)
     scale = -(-ANALYSIS_PIXELS // min(manifest.width, manifest.height))
     guidance = manifest.sampling.guidance_scale if options.guidance_scale is None else options.guidance_scale
     output = options.size or (manifest.width, manifest.height)
@@ -99,27 +101,43 @@ def make_plan(bundle: Bundle, options: AnimateOptions) -> Plan:
             f"an output of {output[0]}x{output[1]} would stretch the pictures of bundle {manifest.name}, which are "
             f"{manifest.width}x{manifest.height}; try --size {_near_size(output, manifest.width, manifest.height)}"
         )
+    steps = options.steps or manifest.sampling.steps
+    passes = guidance_passes(manifest.guidance, scale=guidance)
     return Plan(
         bundle_name=manifest.name,
         canvas=(manifest.width * scale, manifest.height * scale),
         model=(manifest.width, manifest.height),
         output=output,
         denoise=DenoiseConfig(
-            steps=options.steps or manifest.sampling.steps,
+            steps=steps,
             guidance_scale=guidance,
-            window=window,
-            overlap=overlap,
-            group_size=group_size,
+            window=together.window,
+            overlap=together.overlap,
+            group_size=together.group_size,
             tpc=options.tpc,
             seed=options.seed,
             hold_seconds=options.hold_seconds,
+            schedule=together.schedule,
         ),
+        passes_per_window=len(noise_levels(manifest.sampling, steps=steps)) * len(passes),
+        pose=_pose(manifest.pose.drawing, options.pose_video),
+        delay_frames=delay_frames(together, steps),
+        note=together.note,
     )
 
 
-def _default_group_size(window: int, overlap: int) -> int:
-    """The paper's 4, or the largest size below that cuts neither the window nor the overlap."""
-    return next(m for m in range(DEFAULT_GROUP_SIZE, 0, -1) if window % m == 0 and overlap % m == 0)
+def _pose(drawing: Drawing, video: str | Path | None) -> str:
+    """A line on what the pose network is shown."""
+    if drawing == "keypoints":
+        return ""
+    if video is not None:
+        return f"pose pictures ({drawing}): from {video}"
+    if drawing in APPROXIMATE:
+        return (
+            f"pose pictures ({drawing}): APPROXIMATE, drawn from keypoints and silhouette; "
+            "for the real ones give --pose-video"
+        )
+    return f"pose pictures ({drawing}): drawn from the body's keypoints, without hands and face"
 
 
 def _near_size(output: tuple[int, int], width: int, height: int) -> str:

@@ -3,6 +3,7 @@
 Self time is the time inside a stage less the time it spends pulling from upstream, so stages add up instead of
 containing one another. A stage may take several items before it gives several: outputs that follow one another
 without a pull between them form a batch, and the batch's time is shared equally among them.
+Each frame's own way is booked as well, from its capture to the sink: see recording/ledger.py.
 Works across threads, as long as each stage runs in one: put `prefetch` between stages, never inside one.
 """
 
@@ -13,23 +14,16 @@ from typing import TypeVar
 
 from tpc_stream.errors import InputError
 from tpc_stream.recording.recorder import MAX_TRACE_SPANS, Recorder
-from tpc_stream.recording.selftime import ProfiledStage, Span, StageTimer
+from tpc_stream.recording.selftime import ProfiledStage, Span, frame_index
 from tpc_stream.recording.series import NO_FRAME
 from tpc_stream.recording.session import Session
+from tpc_stream.recording.stage_timer import StageTimer
 from tpc_stream.recording.summary import summarise
 
 __all__ = ["MAX_TRACE_SPANS", "NO_FRAME", "ProfiledStage", "Profiler", "Session", "Span", "frame_index"]
 
 X = TypeVar("X")
 Y = TypeVar("Y")
-
-
-def frame_index(item: object) -> int:
-    """The global index of a Frame, or of what carries one as `.frame`; NO_FRAME for anything else."""
-    index = getattr(item, "index", None)
-    if not isinstance(index, int):  # a tuple's or a list's `index` is a method
-        index = getattr(getattr(item, "frame", None), "index", None)
-    return index if isinstance(index, int) else NO_FRAME
 
 
 class Profiler(Recorder):
@@ -42,9 +36,13 @@ class Profiler(Recorder):
         upstream: Iterable[X],
         *,
         key: Callable[[Y], int] = frame_index,
+        codec: bool = False,
     ) -> ProfiledStage[Y]:
-        """Run `stage` on `upstream` and record its self time per item it gives; `key` tells an item's frame index."""
-        return ProfiledStage(StageTimer(self, name, "stage"), stage, upstream, key)
+        """Run `stage` on `upstream` and record its self time per item it gives; `key` tells an item's frame index.
+
+        codec: the stage encodes or decodes video, which end to end tells apart from computing.
+        """
+        return ProfiledStage(StageTimer(self, name, "stage", codec=codec), stage, upstream, key)
 
     def source(self, name: str, items: Iterable[Y], *, key: Callable[[Y], int] = frame_index) -> ProfiledStage[Y]:
         """Record what makes the items: like a stage, but its time lies before the frame's capture time."""

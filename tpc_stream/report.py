@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tpc_stream.errors import SinkError
+from tpc_stream.recording.ledger import PARTS
 from tpc_stream.recording.session import Distribution, EndToEnd, Session, StageSummary
 from tpc_stream.writing.whole_file import write_whole
 
@@ -32,7 +33,7 @@ def render_table(session: Session) -> RenderableType:
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True, width=BAR_CELLS)
-    for stage in _nested(session.stages):
+    for stage in nested_stages(session.stages):
         style = _OWN_STYLES.get(stage.kind, "")
         table.add_row(_label(stage), *_cells(stage.self_ms), f"{stage.share:.1%}", _bar(stage.share), style=style)
     wall_ms = 1e3 * session.wall_seconds
@@ -43,6 +44,8 @@ def render_table(session: Session) -> RenderableType:
     if session.end_to_end is not None:
         table.add_section()
         table.add_row("end to end", *_cells(session.end_to_end.latency), "", "", style="bold")
+        for part in PARTS:
+            table.add_row(f"  {part}", *_cells(getattr(session.end_to_end, part)), "", "", style="dim")
     return Group(table, *(Text(line) for line in summary_lines(session)))
 
 
@@ -73,7 +76,7 @@ def summary_lines(session: Session) -> list[str]:
         lines[0] += f", the first after {session.first_frame_seconds:.2f} s"
     if session.deadline is not None:
         due = session.deadline
-        late = f"{due.misses} late, {due.late_ms:.0f} ms in all" if due.misses else "none late"
+        late = f"{due.misses} late ({due.miss_rate:.1%}), {due.late_ms:.0f} ms in all" if due.misses else "none late"
         lines.append(f"At {due.fps:g} frames/s ({due.interval_ms:.1f} ms a frame): {late}")
     if session.end_to_end is not None:
         lines.append(_split(session.end_to_end))
@@ -91,6 +94,8 @@ def summary_lines(session: Session) -> list[str]:
             )
         if stage.outside_ms > NOTABLE_SHARE * 1e3 * session.wall_seconds:
             lines.append(f"{stage.name}: {stage.outside_ms:.1f} ms more that no frame carries (set-up, flush, close)")
+    if session.events:
+        lines.append(", ".join(f"{session.event_count(name)} frames {name}" for name in session.events))
     if session.counters:
         lines.append(", ".join(f"{name}: {count}" for name, count in session.counters.items()))
     if session.trace.left_out:
@@ -102,15 +107,12 @@ def summary_lines(session: Session) -> list[str]:
 
 def _split(end_to_end: EndToEnd) -> str:
     mean = f"End to end, mean {end_to_end.latency.mean_ms:.1f} ms"
-    parts = f"{end_to_end.mean_compute_ms:.1f} in stages + {end_to_end.mean_queue_ms:.1f} in queues"
-    other = round(end_to_end.mean_other_ms, 1) + 0.0  # no -0.0
-    if other < 0:
-        # A window's time is shared among its frames, and some were captured when part of it was already spent.
-        return f"{mean}, is {-other:.1f} less than {parts}: frames overlap in the stages"
-    return f"{mean} = {parts} + {other:.1f} behind other frames or unaccounted"
+    parts = " + ".join(f"{getattr(end_to_end, part).mean_ms:.1f} {part}" for part in PARTS)
+    rest = round(end_to_end.unaccounted_ms, 1) + 0.0  # no -0.0
+    return f"{mean} = {parts} + {rest:.1f} unaccounted ({end_to_end.unaccounted_share:.1%})"
 
 
-def _nested(stages: tuple[StageSummary, ...]) -> list[StageSummary]:
+def nested_stages(stages: tuple[StageSummary, ...]) -> list[StageSummary]:
     """Each part below the stage or span that it is named after; otherwise the order of the session."""
     place: dict[str, int] = {}
     for stage in stages:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -16,23 +13,28 @@ from typing import Any
 
 from rich.console import Console
 
-from tpc_stream.errors import InputError, SinkError, TpcStreamError
+from tpc_stream.calibration_record import CalibrationRecord, findings
+from tpc_stream.companions import write_companions
+from tpc_stream.dry_run import tell_forecast, tell_plan
+from tpc_stream.errors import InputError, TpcStreamError
+from tpc_stream.flow import flow_findings, note_flow
 from tpc_stream.frame import AnimatedFrame, Portrait
+from tpc_stream.interrupt import Terminated, terminable, uninterrupted
+from tpc_stream.live_table import show_live
+from tpc_stream.motion import Motion, open_as
 from tpc_stream.options import AnimateOptions
 from tpc_stream.outputs import OutputOptions
 from tpc_stream.pipeline import Animator
 from tpc_stream.procrustes import warp
 from tpc_stream.profile import ProfiledStage, Profiler, Session
-from tpc_stream.progress import show_progress
 from tpc_stream.recording.machine import describe_machine
-from tpc_stream.report import render_table, write_json
+from tpc_stream.report import render_table
 from tpc_stream.sheet import ContactSheet, collect
 from tpc_stream.sidebyside import side_by_side
-from tpc_stream.sink import SinkConfig, write_video
-from tpc_stream.source import SourceInfo, probe
-from tpc_stream.trace import write_trace
-from tpc_stream.writing.pictures import write_pictures
+from tpc_stream.sinks import check_sink, preview_stage, sink_stage, watched
+from tpc_stream.source import SourceInfo
 from tpc_stream.writing.sound import SoundSource
+from tpc_stream.writing.steady import DeliveryReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,69 +43,90 @@ class RunResult:
 
     frames: int
     interrupted: bool
+    """By Ctrl-C or SIGTERM."""
+    terminated: bool
+    """By SIGTERM."""
     written: tuple[Path, ...]
     session: Session
 
 
 def run(
-    reference: str | Path, motion: str | Path, outputs: OutputOptions, *, options: AnimateOptions, console: Console
+    reference: str | Path,
+    motion: str | Path,
+    outputs: OutputOptions,
+    *,
+    options: AnimateOptions,
+    console: Console,
+    measure: bool | None = None,
 ) -> RunResult:
     """Animates to files and tells the console the plan, the progress and where the time went.
 
+    measure: whether the plan says what will be reached, which takes about three seconds; None: for live sources.
+
     On an error no half-written video is left; pictures that were written stay. Ctrl-C closes the video, which then
-    holds the frames so far, and still writes the rest; before the first frame it writes nothing.
+    holds the frames so far, and still writes the rest; before the first frame it writes nothing. SIGTERM does the same.
     """
-    given = [reference, motion, *([options.reference_mask] if options.reference_mask else [])]
+    given = [reference, motion, *(path for path in (options.reference_mask, options.pose_video) if path)]
     outputs.check(inputs=given)
-    info = probe(
-        motion, start_seconds=options.start_seconds, end_seconds=options.end_seconds, max_frames=options.max_frames
-    )
-    _check_motion(info, outputs, options)
     profiler = Profiler()
+    with terminable(), closing(open_as(options, motion, profiler=profiler)) as driving:
+        measure = driving.live or options.realtime if measure is None else measure
+        return _run(reference, driving, outputs, options, profiler, console, measure)
+
+
+def _run(
+    reference: str | Path,
+    driving: Motion,
+    outputs: OutputOptions,
+    options: AnimateOptions,
+    profiler: Profiler,
+    console: Console,
+    measure: bool,
+) -> RunResult:
+    info, delivery = driving.info, DeliveryReport()
+    _check_motion(info, outputs, options)
     profiler.start()
-    with Animator(options, profiler=profiler) as animator:
-        for line in animator.plan.describe(info.rate, info.frame_count_estimate):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    with profiler.span("set-up"):
+        opened = Animator(options, profiler=profiler)
+    with opened as animator:
+        tell_plan(animator, info, console)
         portrait = animator.set_reference(reference)
-        sheet = _sheet(portrait, info) if outputs.sheet else None
-        stream = _encoded(animator, portrait, motion, info, outputs, sheet)
-        frames, interrupted = 0, False
+        if measure:
+            tell_forecast(animator, info, console)
+        sheet = _sheet(portrait, info) if outputs.sheet and outputs.in_a_folder else None
+        stream = _encoded(animator, portrait, driving, outputs, sheet, delivery)
+        frames, interrupted, terminated = 0, False, False
+        show = partial(_shown, driving=driving, outputs=outputs, profiler=profiler, console=console)
+        shown = profiler.stage("progress", show, _delivered(stream, profiler))
         try:
-            for frame in show_progress(stream, total=info.frame_count_estimate, console=console):
-                profiler.frame_done(frame.index, frame.captured_seconds)
+            for _ in shown:
                 frames += 1
-        except KeyboardInterrupt:
-            interrupted = True
+        except KeyboardInterrupt as signalled:
+            interrupted, terminated = True, isinstance(signalled, Terminated)
             if not frames:
                 raise
         except TpcStreamError:
-            if frames and not outputs.as_pictures:
+            if frames and outputs.destination == "file":
                 Path(outputs.path).unlink(missing_ok=True)
             raise
         finally:
+            shown.close()
             stream.close()
-        with _uninterrupted():
-            _note(profiler, animator, reference, motion, info)
+        with uninterrupted():
+            driving.close()
+            _note(profiler, animator, reference, info)
+            note_flow(profiler, driving.report, delivery, live=driving.live)
             session = profiler.session(fps=float(info.rate) if info.rate else None)
             console.print(render_table(session))
-            for line in _findings(animator, frames, interrupted):
+            for line in _findings(animator, frames, interrupted) + flow_findings(driving.report, delivery):
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
-            written = [Path(outputs.path), *_write_companions(outputs, session, sheet)]
-            console.print("wrote " + ", ".join(map(str, written)), highlight=False, markup=False, soft_wrap=True)
-    return RunResult(frames=frames, interrupted=interrupted, written=tuple(written), session=session)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits: what is written at the end takes less than a second, and half of it helps nobody."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+            written = [Path(outputs.path)] if outputs.in_a_folder else []
+            written += write_companions(outputs, session, sheet)
+            told = f"wrote {', '.join(map(str, written))}" if written else f"{frames} frames went to {outputs.path}"
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+    return RunResult(
+        frames=frames, interrupted=interrupted, terminated=terminated, written=tuple(written), session=session
+    )
 
 
 def _check_motion(info: SourceInfo, outputs: OutputOptions, options: AnimateOptions) -> None:
@@ -115,48 +138,38 @@ def _check_motion(info: SourceInfo, outputs: OutputOptions, options: AnimateOpti
             f"{info.url} has {info.audio_streams} audio track(s), counted from 0; "
             f"there is no track {outputs.audio_track}"
         )
-    if not outputs.as_pictures:
-        write_video((), outputs.path, config=_sink_config(info, outputs))  # checks when called, and runs nothing
-
-
-def _sink_config(info: SourceInfo, outputs: OutputOptions) -> SinkConfig:
-    return SinkConfig(
-        codec=outputs.settled_codec,
-        crf=outputs.crf,
-        frame_rate=info.rate or Fraction(25),
-        faststart=outputs.faststart,
-    )
+    check_sink(outputs, info)
 
 
 def _encoded(
     animator: Animator,
     portrait: Portrait,
-    motion: str | Path,
-    info: SourceInfo,
+    driving: Motion,
     outputs: OutputOptions,
     sheet: ContactSheet | None,
+    delivery: DeliveryReport,
 ) -> ProfiledStage[AnimatedFrame]:
-    """The animated frames, recorded, laid out and encoded."""
+    """The animated frames, recorded, laid out, written or sent, and shown."""
     profiler = animator.profiler
-    stream: Iterator[AnimatedFrame] = _recorded(animator.animate(motion), profiler)
+    stream: Iterator[AnimatedFrame] = _recorded(animator.animate(driving), profiler)
     if sheet is not None:
         stream = profiler.stage("sheet", partial(collect, sheet=sheet), stream)
     if outputs.side_by_side:
         lay_out = partial(side_by_side, portrait=portrait, calibrated=partial(_calibrated_picture, portrait))
         stream = profiler.stage("side by side", lay_out, stream)
-    if outputs.as_pictures:
-        return profiler.stage("encode", partial(write_pictures, path=outputs.path), stream)
-    sound = _sound(motion, info, outputs, animator.options)
-    writing = partial(write_video, path=outputs.path, config=_sink_config(info, outputs), sound=sound)
-    return profiler.stage("encode", writing, stream)
+    sound = _sound(driving.info, outputs, animator.options)
+    writing = sink_stage(outputs, driving.info, sound=sound, delivery=delivery)
+    encoded = profiler.stage("encode", writing, stream, codec=True)
+    window = preview_stage(outputs)
+    return encoded if window is None else profiler.stage("preview", window, encoded)
 
 
-def _sound(motion: str | Path, info: SourceInfo, outputs: OutputOptions, options: AnimateOptions) -> SoundSource | None:
+def _sound(info: SourceInfo, outputs: OutputOptions, options: AnimateOptions) -> SoundSource | None:
     if not outputs.sound or not info.audio_streams or info.live:
         return None
     start = info.origin_seconds + Fraction(options.start_seconds)
     end = None if options.end_seconds is None else info.origin_seconds + Fraction(options.end_seconds)
-    return SoundSource(str(motion), track=outputs.audio_track, start_seconds=start, end_seconds=end)
+    return SoundSource(info.url, track=outputs.audio_track, start_seconds=start, end_seconds=end)
 
 
 def _sheet(portrait: Portrait, info: SourceInfo) -> ContactSheet:
@@ -173,42 +186,38 @@ def _calibrated_picture(portrait: Portrait, frame: AnimatedFrame) -> Any:
     return warp(portrait.image, portrait.mask, transform, width=width, height=height)[0]
 
 
-def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[AnimatedFrame]:
-    """Keeps each frame's calibration in the profile."""
+def _shown(
+    frames: Iterable[AnimatedFrame], *, driving: Motion, outputs: OutputOptions, profiler: Profiler, console: Console
+) -> Iterator[AnimatedFrame]:
+    """The frames, and how far the work is; for a live source in a terminal also where the time goes."""
+    total = driving.info.frame_count_estimate
+    in_time = driving.live or driving.report.policy not in ("", "none")
+    if not (in_time and console.is_terminal and outputs.preview != "terminal"):
+        return watched(frames, outputs, total=total, console=console)
+    report = driving.report
+    return show_live(
+        frames, profiler=profiler, total=None, console=console, counts=lambda: {"dropped": len(report.dropped)}
+    )
+
+
+def _delivered(frames: Iterable[AnimatedFrame], profiler: Profiler) -> Iterator[AnimatedFrame]:
+    """Records that the sink has taken each frame."""
     for frame in frames:
-        calibration = frame.source.calibration
-        x, y = calibration.transform.translation_pixels
-        profiler.frame_record(
-            frame.index,
-            pts_seconds=float(frame.pts_seconds),
-            iou=calibration.iou,
-            scale=calibration.transform.scale,
-            angle_radians=calibration.transform.angle_radians,
-            translation_x_pixels=x,
-            translation_y_pixels=y,
-            subset=sys.intern(" ".join(calibration.subset_names)),
-            status=calibration.status,
-            reason=calibration.reason,
-        )
+        profiler.frame_done(frame.index, frame.captured_seconds)
         yield frame
 
 
-def _write_companions(outputs: OutputOptions, session: Session, sheet: ContactSheet | None) -> list[Path]:
-    written = []
-    try:
-        if outputs.report:
-            write_json(session, outputs.profile_path)
-            write_trace(session, outputs.trace_path)
-            written += [outputs.profile_path, outputs.trace_path]
-        if sheet is not None:
-            sheet.save(outputs.sheet_path)
-            written.append(outputs.sheet_path)
-    except SinkError as error:
-        raise SinkError(f"{error}; {outputs.path} itself is complete") from error
-    return written
+def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[AnimatedFrame]:
+    """Keeps each frame's calibration in the profile."""
+    for frame in frames:
+        record = CalibrationRecord.of(frame.source)
+        profiler.frame_record(frame.index, **record.columns())
+        if record.held:
+            profiler.frame_event("held", frame.index)
+        yield frame
 
 
-def _note(profiler: Profiler, animator: Animator, reference: str | Path, motion: str | Path, info: SourceInfo) -> None:
+def _note(profiler: Profiler, animator: Animator, reference: str | Path, info: SourceInfo) -> None:
     """Keeps what a figure needs to be understood later: the options, the machine, the versions."""
     report, calibrated = animator.source_report, animator.calibration_report
     for name, count in calibrated.frames.items():
@@ -217,7 +226,7 @@ def _note(profiler: Profiler, animator: Animator, reference: str | Path, motion:
     profiler.count("frames missing", report.frames_missing)
     profiler.note(
         reference=str(reference),
-        motion=str(motion),
+        motion=info.url,
         motion_size=[info.width, info.height],
         options={
             key: str(value) if isinstance(value, Path) else value for key, value in asdict(animator.options).items()
@@ -225,18 +234,12 @@ def _note(profiler: Profiler, animator: Animator, reference: str | Path, motion:
         plan=asdict(animator.plan),
         bundle={"name": animator.bundle.manifest.name, "version": animator.bundle.manifest.version},
         backend=animator.backend_description,
-        machine=describe_machine(),
+        environment=describe_machine(),
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
 
 
 def _findings(animator: Animator, frames: int, interrupted: bool) -> list[str]:
     """What a user should know about the run, in words; nothing where all went well."""
-    calibration = animator.calibration_report
     lines = [f"interrupted after {frames} frames, which are written and playable"] if interrupted else []
-    total = sum(calibration.frames.values())
-    fallen = [f"{count} {name}" for name, count in calibration.frames.items() if name != "fresh" and count]
-    if fallen:
-        why = ", ".join(f"{reason} ({count})" for reason, count in calibration.reasons.most_common())
-        lines.append(f"calibration of {total} frames: {', '.join(fallen)}: {why}")
-    return lines
+    return lines + findings(animator.calibration_report)

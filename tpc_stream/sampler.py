@@ -1,4 +1,4 @@
-"""The denoising step: one deterministic DDIM move, for any prediction type and any mix of noise levels."""
+"""The denoising step: one deterministic move between noise levels, for any prediction type and any mix of levels."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ def sample_and_noise(
     if prediction == "epsilon":
         return (latents - sigma * output) / alpha, output
     return alpha * latents - sigma * output, alpha * output + sigma * latents
-
-
-def guide(unconditional: Floats, conditional: Floats, *, scale: float) -> Floats:
-    """Classifier-free guidance (Ho and Salimans 2022): away from what needs no reference."""
-    return unconditional + np.float32(scale) * (conditional - unconditional)
 
 
 def ddim_step(

@@ -8,10 +8,11 @@ from pathlib import Path
 from tpc_stream.errors import InputError, SourceError
 from tpc_stream.frame import Frame
 from tpc_stream.reading.container import Media, open_media
-from tpc_stream.reading.container_counts import duration_seconds, expected_frames
+from tpc_stream.reading.container_counts import duration_seconds
 from tpc_stream.reading.decoding import decode_range
+from tpc_stream.reading.format_watch import FormatWatch
 from tpc_stream.reading.image_sequence import find_pictures
-from tpc_stream.reading.orientation import orientation_of_frame
+from tpc_stream.reading.media_info import info_of, pixel_reader
 from tpc_stream.reading.pixels import PixelReader
 from tpc_stream.reading.source_info import (
     Seconds,
@@ -59,32 +60,9 @@ def probe(
         first = next(decode_range(media, SourceRange(max_frames=1), SourceReport()), None)
         if first is None:
             raise SourceError(f"{name} has no frame that can be decoded: check that the file is complete")
-        orientation = orientation_of_frame(first.frame)
-        reader = PixelReader(
-            codec=media.decoder.name, orientation=orientation, pixel_aspect=media.stream.sample_aspect_ratio
-        )
+        reader = pixel_reader(media, first.frame)
         image, alpha = reader.read(first.frame)
-        duration, total = (None, None) if media.live else (duration_seconds(media), expected_frames(media))
-        if total is None and duration is not None and media.rate is not None:
-            total = round(duration * media.rate)
-        return SourceInfo(
-            url=name,
-            kind="camera" if media.camera else "video",
-            width=image.shape[1],
-            height=image.shape[0],
-            rate=media.rate,
-            variable_rate=media.variable_rate,
-            frame_count_estimate=wanted.count(duration, media.rate, total),
-            duration_seconds=duration,
-            origin_seconds=first.origin_seconds,
-            rotation_degrees=orientation.rotation_degrees,
-            mirrored=orientation.mirrored,
-            audio_streams=len(media.container.streams.audio),
-            has_alpha=alpha is not None,
-            live=media.live,
-            codec=media.decoder.name,
-            pixel_format=first.frame.format.name,
-        )
+        return info_of(media, first, image, orientation=reader.orientation, has_alpha=alpha is not None, wanted=wanted)
 
 
 def read_frames(
@@ -123,13 +101,10 @@ def _frames(name: str, wanted: SourceRange, report: SourceReport, options: Sourc
 
 def _video_frames(media: Media, wanted: SourceRange, report: SourceReport) -> Iterator[Frame]:
     reader: PixelReader | None = None
+    watch = FormatWatch(media.url, report)
     for index, item in enumerate(decode_range(media, wanted, report)):
-        if reader is None:
-            reader = PixelReader(
-                codec=media.decoder.name,
-                orientation=orientation_of_frame(item.frame),
-                pixel_aspect=media.stream.sample_aspect_ratio,
-            )
+        reader = reader or pixel_reader(media, item.frame)
+        watch.see(item.frame)
         image, alpha = reader.read(item.frame)
         yield Frame(index, item.seconds, image, item.captured_seconds, alpha)
         report.frames += 1
@@ -145,4 +120,3 @@ def _name(url: str | Path) -> str:
     if not name:
         raise InputError("the source has no name: give a file, a folder, a URL or a camera")
     return name.removeprefix("file://")
-

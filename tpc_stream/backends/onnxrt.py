@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnxruntime as ort
 
 from tpc_stream.engine import Array, Engine, check_tensors
-from tpc_stream.errors import BackendError, EngineError
+from tpc_stream.errors import BackendError, EngineError, InputError
 from tpc_stream.manifest import GraphSpec, TensorSpec
 
 _DTYPES = {
@@ -72,7 +72,9 @@ class OnnxRuntimeBackend:
         return f"ONNX Runtime {ort.__version__}, CPUExecutionProvider, {self._threads} threads"
 
 
-def open_backend(*, threads: int) -> OnnxRuntimeBackend:
+def open_backend(*, threads: int, settings: str) -> OnnxRuntimeBackend:
+    if settings:
+        raise InputError(f"the backend onnxrt has no settings, got {settings!r}: leave out what follows the colon")
     return OnnxRuntimeBackend(threads=threads)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,17 +17,20 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from tpc_stream.errors import SourceError
+from tpc_stream.errors import SourceError, TpcStreamError
 from tpc_stream.reading.devices import CAMERA_FORMAT, camera_options, camera_path, check_camera
+from tpc_stream.reading.inputs import InputKind, is_live_scheme, kind_of
+from tpc_stream.reading.pipe import PipeReader, open_pipe, pipe_format
+from tpc_stream.reading.screen import SCREEN_FORMAT, screen_options, screen_part
 from tpc_stream.reading.source_info import SourceOptions
 
-_LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
 # FFmpeg renders any text file as a film of a terminal.
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 # The native VP8 and VP9 decoders drop the alpha layer, the library's keep it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _RAW_FORMATS = frozenset({"h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "mjpeg"})
 _ATTACHED_PICTURE = 0x0400
+_ANALYSE_MICROSECONDS = "500000"  # of a live stream, to find its rate; FFmpeg's own 5 s would be lost
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,7 @@ class Media:
     stream: VideoStream
     decoder: VideoCodecContext
     live: bool
-    camera: bool
+    kind: InputKind
     options: SourceOptions
 
     @property
@@ -65,34 +67,44 @@ class Media:
     @property
     def still(self) -> bool:
         """One picture in a picture format, not a film."""
+        if self.kind == "pipe":
+            return False
         return self.container.format.name.endswith("_pipe") or Path(self.url).suffix.lower() in (".avif", ".heic")
 
 
-def is_url(name: str) -> bool:
-    """Whether the name goes to the network and not to the file system."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
-
-
 @contextmanager
-def open_media(url: str, options: SourceOptions, *, frame_threads: bool = True) -> Iterator[Media]:
-    """The source, open inside the with block and closed after it. Raises SourceError in one line."""
-    device = camera_path(url)
-    live = device is not None or url.split("://")[0].lower() in _LIVE_SCHEMES
-    if device is not None:
-        check_camera(device)
-    elif not is_url(url):
+def open_media(
+    url: str,
+    options: SourceOptions,
+    *,
+    frame_threads: bool = True,
+    again: bool = False,
+    opened: Callable[[PipeReader], None] | None = None,
+) -> Iterator[Media]:
+    """The source, open inside the with block and closed after it. Raises SourceError in one line.
+
+    again: a live source that was open before: its rate is known, so opening does not wait for frames to measure it.
+    opened: is given the pipe that is read, before the first read, so that a wait for it can be interrupted.
+    """
+    kind = kind_of(url)
+    live = kind in ("camera", "screen", "pipe") or (kind == "url" and is_live_scheme(url))
+    if kind == "camera":
+        check_camera(camera_path(url) or url)
+    elif kind == "file":
         check_file(url)
     try:
-        container = _open(url, options, device=device, live=live)
+        container = _open(url, options, kind=kind, live=live, again=again, opened=opened)
     except (av.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, TpcStreamError):
+            raise
         raise SourceError(explain(error, url, options)) from error
     with container:
         stream = _picture_stream(container, url)
-        if is_url(url) and not live:
+        if kind == "url" and not live:
             live = container.duration is None and stream.frames == 0 and container.size <= 0
         decoder = _decoder(stream)
         decoder.thread_type = "FRAME" if frame_threads and not live else "SLICE"
-        yield Media(url, container, stream, decoder, live, device is not None, options)
+        yield Media(url, container, stream, decoder, live, kind, options)
 
 
 def check_file(url: str) -> None:
@@ -122,17 +134,41 @@ def explain(error: Exception, url: str, options: SourceOptions) -> str:
     return f"{url} cannot be read ({words}): check that it exists and that nothing else uses it"
 
 
-def _open(url: str, options: SourceOptions, *, device: str | None, live: bool) -> av.container.InputContainer:
-    if device is not None:
-        return av.open(device, "r", format=CAMERA_FORMAT, options=camera_options(options))
-    if not is_url(url):
+def _open(
+    url: str,
+    options: SourceOptions,
+    *,
+    kind: InputKind,
+    live: bool,
+    again: bool,
+    opened: Callable[[PipeReader], None] | None,
+) -> av.container.InputContainer:
+    if kind == "camera":
+        return av.open(camera_path(url) or url, "r", format=CAMERA_FORMAT, options=camera_options(options))
+    if kind == "screen":
+        part = screen_part(url, options)
+        return av.open(part.device, "r", format=SCREEN_FORMAT, options=screen_options(part, options))
+    if kind == "pipe":
+        pictures, pipe = pipe_format(url, options), open_pipe()
+        if opened is not None:
+            opened(pipe)
+        return av.open(pipe, "r", format=pictures.format, options=pictures.options)
+    if kind == "file":
         # Without the protocol's name a colon in a file's name would be taken for one.
         return av.open(f"file:{url}", "r")
-    # Not "nobuffer": it throws away the pictures that were read to find out what the stream is.
-    asked = {"flags": "low_delay"} if live else {}
+    asked, read_timeout = {}, options.read_timeout_seconds
+    if live or again:
+        # Not "nobuffer": it throws away the pictures that were read to find out what the stream is.
+        asked = {"flags": "low_delay", "analyzeduration": _ANALYSE_MICROSECONDS}
+        read_timeout = options.stall_seconds
+    if again:
+        asked["fpsprobesize"] = "0"
+        # Of one connection or read; the whole opening may take longer where the server is slow, but answers.
+        microseconds = str(round(options.stall_seconds * 1_000_000))
+        asked["timeout" if url.startswith("rtsp") else "rw_timeout"] = microseconds
     if url.startswith("rtsp"):
         asked["rtsp_transport"] = "tcp"  # lost datagrams would be broken pictures
-    return av.open(url, "r", options=asked, timeout=(options.open_timeout_seconds, options.read_timeout_seconds))
+    return av.open(url, "r", options=asked, timeout=(options.open_timeout_seconds, read_timeout))
 
 
 def _picture_stream(container: av.container.InputContainer, url: str) -> VideoStream:

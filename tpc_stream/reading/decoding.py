@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from tpc_stream.reading.container import Media, open_media
 from tpc_stream.reading.container_counts import missing_frames
+from tpc_stream.reading.running_clock import RunningClock
 from tpc_stream.reading.source_info import SourceRange, SourceReport
 
 DEFAULT_RATE = Fraction(25)
@@ -85,32 +86,41 @@ def decode_range(media: Media, wanted: SourceRange, report: SourceReport) -> Ite
             report.warn(f"{media.url} gave {count} frames, {missing} fewer than it promises: it is damaged or cut off")
 
 
-def _timed(media: Media, report: SourceReport, tally: _Tally) -> Generator[TimedFrame, None, None]:
+def live_frames(media: Media, report: SourceReport, clock: RunningClock) -> Iterator[TimedFrame]:
+    """All frames of a live source from now on, with the times that `clock` gives them."""
+    return _timed(media, report, _Tally(), clock)
+
+
+def frame_step(media: Media) -> Fraction:
+    """Seconds from one frame to the next, as far as the container says."""
+    return 1 / (media.rate or DEFAULT_RATE)
+
+
+def _timed(
+    media: Media, report: SourceReport, tally: _Tally, clock: RunningClock | None = None
+) -> Generator[TimedFrame, None, None]:
     """All frames from the container's position on, in the order of showing."""
-    step = 1 / (media.rate or DEFAULT_RATE)
-    last: Fraction | None = None
+    clock = clock or RunningClock(step=frame_step(media), report=report)
     # A first frame without a time means a container without them (a raw stream): then the rate alone is the clock.
-    clocked = True
+    clocked: bool | None = None
     for frame, captured in _decoded(media, report, tally):
         base = frame.time_base or media.stream.time_base
         stamp = frame.dts if media.decoding_times_only else frame.pts
-        clocked = clocked and (last is not None or stamp is not None)
-        seconds = None if stamp is None or base is None or not clocked else stamp * base
-        stated = seconds is not None and (last is None or seconds > last)
-        if seconds is None or not stated:
-            seconds = Fraction(0) if last is None else last + step
-            report.repaired_times += 1
-        last = seconds
-        yield TimedFrame(frame, seconds, stated, captured)
+        clocked = stamp is not None if clocked is None else clocked
+        stated = None if stamp is None or base is None or not clocked else stamp * base
+        seconds, own = clock.place(stated, captured if media.live else None)
+        yield TimedFrame(frame, seconds, own, captured)
 
 
 def _decoded(media: Media, report: SourceReport, tally: _Tally) -> Iterator[tuple[av.VideoFrame, float]]:
     """Decoded frames with their capture times; what cannot be decoded is counted and left out."""
     tally.pending = 0
+    joining = media.live  # whoever joins a stream between two key frames cannot decode before the second
     for packet in _packets(media, report):
         arrived = time.perf_counter()
         if packet.is_corrupt:
-            _count_corrupt(media, report)
+            if not joining:
+                _count_corrupt(media, report)
             continue
         tally.pending += packet.size > 0
         try:
@@ -120,9 +130,11 @@ def _decoded(media: Media, report: SourceReport, tally: _Tally) -> Iterator[tupl
         except av.FFmpegError:
             if packet.size:
                 tally.pending -= 1
-                _count_corrupt(media, report)
+                if not joining:
+                    _count_corrupt(media, report)
             continue
         tally.pending -= len(frames)
+        joining = joining and not frames
         for frame in frames:
             yield frame, arrived if media.live else time.perf_counter()
 
@@ -138,7 +150,9 @@ def _packets(media: Media, report: SourceReport) -> Iterator[av.Packet[VideoStre
     try:
         yield from media.container.demux(media.stream)
     except av.FFmpegError as error:
-        report.interrupted = " ".join(str(error).split())
+        report.interrupted = " ".join((error.strerror or str(error)).split())
+        if isinstance(error, av.error.ExitError):
+            report.interrupted = "it sends nothing more"
         report.warn(f"{media.url} broke off: {report.interrupted}")
 
 

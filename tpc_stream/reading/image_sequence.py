@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tpc_stream.errors import SourceError
-from tpc_stream.reading.container import is_url
+from tpc_stream.reading.inputs import is_url
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm"})
 

@@ -28,9 +28,7 @@ _STILL_CODECS = frozenset({"mjpeg", "webp", "png", "tiff", "bmp", "gif"})
 class PixelReader:
     """Turns the decoded frames of one stream into RGB and alpha; keeps the converter between frames."""
 
-    def __init__(
-        self, *, codec: str, orientation: Orientation = UPRIGHT, pixel_aspect: Fraction | None = None
-    ) -> None:
+    def __init__(self, *, codec: str, orientation: Orientation = UPRIGHT, pixel_aspect: Fraction | None = None) -> None:
         self.orientation = orientation
         self._codec = codec
         # Beyond 4:1 a stated pixel shape is a mistake, within 1 % it is rounding.

@@ -129,9 +129,7 @@ def picture_frames(
         raise SourceError(f"{url} has no readable picture {wanted}: it holds {len(files)} at {rate} frames a second")
 
 
-def repeated_picture(
-    url: str, wanted: SourceRange, report: SourceReport, options: SourceOptions
-) -> Iterator[Frame]:
+def repeated_picture(url: str, wanted: SourceRange, report: SourceReport, options: SourceOptions) -> Iterator[Frame]:
     """One picture held. Raises InputError if neither an end nor a number of frames is given."""
     rate = Fraction(options.image_rate)
     first = ceil(wanted.start * rate)

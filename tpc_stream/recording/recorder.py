@@ -6,12 +6,16 @@ import time
 from array import array
 from collections.abc import Callable
 from threading import RLock, current_thread, local
-from typing import Protocol
+from typing import Literal, Protocol
 
-from tpc_stream.recording.series import NO_FRAME, FrameTable, QueueSeries, Series, SpanLog
+from tpc_stream.recording.frame_table import FrameTable
+from tpc_stream.recording.ledger import Ledger
+from tpc_stream.recording.series import NO_FRAME, QueueSeries, Series, SpanLog
 
 MAX_TRACE_SPANS = 20_000
 """Spans kept with absolute times: about 40 s of 25 fps through 20 stages and spans, half a megabyte."""
+FrameEvent = Literal["dropped", "repeated", "held"]
+"""Never shown; shown again in place of one that did not come; shown with an older calibration."""
 
 
 class Timer(Protocol):
@@ -70,7 +74,8 @@ class Recorder:
         self.timers: list[Timer] = []
         self.done_frames = array("i")
         self.done_seconds = array("d")
-        self.end_to_end_seconds = array("f")
+        self.ledger = Ledger()
+        self.events: dict[FrameEvent, array[int]] = {"dropped": array("i"), "repeated": array("i"), "held": array("i")}
         self.counters: dict[str, int] = {}
         self.notes: dict[str, object] = {}
         self.table = FrameTable()
@@ -88,9 +93,16 @@ class Recorder:
             self.series_of(path, "measured", thread).add(NO_FRAME if index is None else index, seconds)
 
     def queue_blocked(self, name: str, *, capacity: int, began: float, ended: float) -> None:
-        """A queue's producer waited for room from began to ended, in seconds of `clock`; also when it did not wait."""
+        """A queue's producer waited for room from began to ended, in seconds of `clock`; also when it did not wait.
+
+        In a thread that does nothing else between its items, handing the last one over, which waits for the lock and
+        for the interpreter, is part of the thread's waiting.
+        """
         with self.lock:
             self._queue(name, capacity).blocked.add(NO_FRAME, ended - began)
+        thread = self.thread()
+        if thread.scope is None and thread.began is not None:
+            began = min(began, thread.ended)
         self.waited(f"{name} (full)", began, ended)
 
     def queue_waited(
@@ -101,7 +113,8 @@ class Recorder:
             queue = self._queue(name, capacity)
             queue.waited.add(index, ended - began)
             queue.residence.add(index, ended - queued)
-            queue.depths.append(depth)
+            queue.saw(depth)
+            self.ledger.add(index, queue=ended - queued)
         self.waited(f"{name} (empty)", began, ended)
 
     def waited(self, name: str, began: float, ended: float) -> None:
@@ -125,7 +138,7 @@ class Recorder:
         with self.lock:
             self.done_frames.append(index)
             self.done_seconds.append(now)
-            self.end_to_end_seconds.append(now - captured_seconds)
+            self.ledger.close(index, now - captured_seconds)
         self.touch(thread, now)
         thread.ended = now
 
@@ -141,6 +154,14 @@ class Recorder:
         """Count events, such as dropped, held or corrupt frames."""
         with self.lock:
             self.counters[name] = self.counters.get(name, 0) + by
+
+    def frame_event(self, event: FrameEvent, first: int, last: int | None = None) -> None:
+        """Count the frames from `first` to `last`, itself included, as dropped, repeated or held, and keep which.
+
+        Dropped frames have no index of their own: they are told by their place among all that the source gave.
+        """
+        with self.lock:
+            self.events[event].extend(range(first, (first if last is None else last) + 1))
 
     def note(self, **values: object) -> None:
         """Keep facts of the whole run: options, versions, the machine. Values as JSON has them."""

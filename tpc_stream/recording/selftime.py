@@ -2,109 +2,25 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from tpc_stream.errors import InputError
-from tpc_stream.recording.recorder import Recorder, Scope, ThreadLog, Timer, path_below
+from tpc_stream.recording.recorder import Recorder, Timer, path_below
 from tpc_stream.recording.series import NO_FRAME
+from tpc_stream.recording.stage_timer import StageTimer
 
 X = TypeVar("X")
 Y = TypeVar("Y")
 
 
-class StageTimer:
-    """The clock of one stage: entered where the stage is asked for an item, left where it answers.
-
-    It knows nothing of the stage's iterators, so that a stage that is dropped is freed, and closed, at once.
-    """
-
-    def __init__(self, profiler: Recorder, path: str, kind: str) -> None:
-        self.path = path
-        self.pulled = 0.0
-        """Seconds since the stage was entered that are not its item's: pulls, waits and set-up."""
-        self.thread: ThreadLog | None = None
-        """The thread that is inside the stage now."""
-        self.timer: Timer | None = self
-        self.profiler = profiler
-        self.new_batch = True
-        """Set by a pull: what the stage gives next is the first of a new batch."""
-        self.given = False
-        """Whether the stage has given an item."""
-        self._kind = kind
-        self._outer: Scope | None = None
-        self._scope: Scope = self
-        self._entered = 0.0
-        self._busy = 0.0
-        self._batch = array("i")
-        self._batch_seconds = 0.0
-        profiler.register(self)
-
-    def enter(self) -> None:
-        thread = self.thread = self.profiler.thread()
-        self._outer, thread.scope = thread.scope, self._scope
-        self.pulled = 0.0
-        self._entered = self.profiler.clock()
-        if thread.began is None:
-            self.profiler.touch(thread, self._entered)
-
-    def leave(self, frame: int | None) -> None:
-        """The stage gave the item of `frame`; None where it gave nothing: its end, an error, its close."""
-        profiler, thread = self.profiler, self.thread
-        ended = profiler.clock()
-        if thread is None:
-            return
-        seconds = ended - self._entered - self.pulled
-        self._busy += seconds
-        thread.accounted += seconds
-        thread.ended = ended
-        # A span may be open across a yield: its scope comes back with the next item.
-        self._scope, thread.scope = thread.scope or self, self._outer
-        self.thread = self._outer = None
-        with profiler.lock:
-            series = profiler.series_of(self.path, self._kind, thread)
-            if frame is None:
-                series.add_outside(seconds)
-                if ended > self._entered:
-                    profiler.spans.add(self.path, thread.number, NO_FRAME, self._entered, ended)
-                return
-            self.given = True
-            series.thread = thread.name
-            if self.new_batch:
-                self.flush()
-                self.new_batch = self._kind == "source"  # a source never pulls: each item stands alone
-            self._batch.append(frame)
-            self._batch_seconds += seconds
-            profiler.spans.add(self.path, thread.number, frame, self._entered, ended)
-
-    def end_set_up(self, now: float) -> None:
-        """The stage pulls for the first time: what it did until now is no frame's work, but set-up."""
-        thread = self.thread
-        if thread is None or self.given:
-            return
-        seconds = now - self._entered - self.pulled
-        self._busy += seconds
-        self.pulled += seconds
-        thread.accounted += seconds
-        with self.profiler.lock:
-            self.profiler.series_of(self.path, self._kind, thread).add_outside(seconds)
-
-    def busy_at(self, now: float) -> float:
-        """Seconds the stage has worked until `now`."""
-        return self._busy if self.thread is None else self._busy + (now - self._entered - self.pulled)
-
-    def flush(self) -> None:
-        """Share the last batch's time among its items; the caller holds the profiler's lock."""
-        if self._batch:
-            series = self.profiler.series[self.path]
-            if len(self._batch) == 1:
-                series.add(self._batch[0], self._batch_seconds)
-            else:
-                series.add_batch(self._batch, self._batch_seconds)
-            self._batch = array("i")
-            self._batch_seconds = 0.0
+def frame_index(item: object) -> int:
+    """The global index of a Frame, or of what carries one as `.frame`; NO_FRAME for anything else."""
+    index = getattr(item, "index", None)
+    if not isinstance(index, int):  # a tuple's or a list's `index` is a method
+        index = getattr(getattr(item, "frame", None), "index", None)
+    return index if isinstance(index, int) else NO_FRAME
 
 
 class ProfiledStage(Iterator[Y], Generic[Y]):
@@ -135,7 +51,8 @@ class ProfiledStage(Iterator[Y], Generic[Y]):
         except BaseException:
             self._timer.leave(None)
             raise
-        self._timer.leave(self._key(item))
+        timer = self._timer
+        timer.leave(self._key(item), getattr(item, "captured_seconds", None) if timer.kind == "source" else None)
         return item
 
     def close(self) -> None:
@@ -170,17 +87,20 @@ class _Pulls(Iterator[X], Generic[X]):
                 f"stage {timer.path!r} pulls in thread {thread.name!r} but does not run there; "
                 f"put prefetch between profiled stages, not inside one"
             )
-        timer.new_batch = True
         inner, thread.scope = thread.scope, None  # what upstream records is not part of this stage
-        began = profiler.clock()
+        began = ended = profiler.clock()
+        timer.pulls(began)
         try:
             if self._iterator is None:
                 timer.end_set_up(began)
                 self._iterator = iter(self._iterable)
-            return next(self._iterator)
+            item = next(self._iterator)
         finally:
-            timer.pulled += profiler.clock() - began
+            ended = profiler.clock()
+            timer.pulled_until(began, ended)
             thread.scope = inner
+        timer.took(frame_index(item), ended)
+        return item
 
     def close(self) -> None:
         """Close upstream; its time here is its own."""
@@ -227,6 +147,8 @@ class Span:
             thread.ended = ended
         with profiler.lock:
             profiler.series_of(self.path, "part" if part else "span", thread).add(self._frame, seconds)
+            if not part:
+                profiler.ledger.add(self._frame, compute=seconds)
             profiler.spans.add(self.path, thread.number, self._frame, self.began, ended)
 
     def _own_seconds(self, now: float) -> float:

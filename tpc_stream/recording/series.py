@@ -1,27 +1,31 @@
-"""Where a profile lies while it is recorded: flat typed columns, a few bytes a value, no objects."""
+"""Where the durations of a run lie while it is recorded: flat typed columns, a few bytes a value, no objects.
+
+A column that has MAX_VALUES values forgets every second frame; what it forgets stays in its sums and its histogram.
+So a profile is bounded however long the run is, and exact, percentiles included, for as long as nothing was forgotten.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
-from math import isfinite
-from operator import index as as_index
-from typing import Any
 
-from tpc_stream.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from tpc_stream.recording.histogram import Histogram
 
 NO_FRAME = -1
 """The frame index of a duration that belongs to no single frame."""
-MAX_FRAME_GAP = 1_000_000
-"""Frame records lie at their index; a leap longer than this is a wrong index, not dropped frames."""
-_NO_INTEGER = -(2**63)
-_NO_TEXT = -1
+MAX_VALUES = 8192
+"""Exact values kept of one column: five minutes at 25 frames/s, 64 kB; afterwards every 2nd, 4th, ... frame's."""
 
 
 class Series:
-    """The durations of one name: 8 bytes a value."""
+    """The durations of one name: 8 bytes a value, at most MAX_VALUES of them."""
 
-    __slots__ = ("batches", "frames", "kind", "longest_batch_seconds", "outside_seconds", "seconds", "thread", "total")
+    __slots__ = (
+        "_counted", "_histogram", "batches", "frames", "kind", "longest_batch_seconds", "longest_seconds",
+        "outside_seconds", "seconds", "stride", "thread", "total",
+    )  # fmt: skip
 
     def __init__(self, kind: str, thread: str) -> None:
         self.kind = kind
@@ -32,12 +36,17 @@ class Series:
         """Seconds, summed in float64 as they came."""
         self.batches = 0
         self.longest_batch_seconds = 0.0
+        self.longest_seconds = 0.0
         self.outside_seconds = 0.0
         """Part of total that no output item can carry: set-up without a result, the flush at the end, close()."""
+        self.stride = 1
+        """Values are kept of the frames whose index is a multiple of it."""
+        self._counted = 0
+        """How many of the first values kept are in the histogram already."""
+        self._histogram: Histogram | None = None
 
     def add(self, frame: int, seconds: float) -> None:
-        self.frames.append(frame)
-        self.seconds.append(seconds)
+        self._append(frame, seconds)
         self.total += seconds
         self.batches += 1
         if seconds > self.longest_batch_seconds:
@@ -46,8 +55,8 @@ class Series:
     def add_batch(self, frames: array[int], seconds: float) -> None:
         """Share the seconds of one batch among the frames that came out of it together."""
         share = seconds / len(frames)
-        self.frames.extend(frames)
-        self.seconds.extend(array("f", (share,)) * len(frames))
+        for frame in frames:
+            self._append(frame, share)
         self.total += seconds
         self.batches += 1
         self.longest_batch_seconds = max(self.longest_batch_seconds, seconds)
@@ -56,19 +65,69 @@ class Series:
         self.total += seconds
         self.outside_seconds += seconds
 
+    @property
+    def count(self) -> int:
+        """Durations so far, those forgotten included."""
+        forgotten = 0 if self._histogram is None else self._histogram.count
+        return forgotten + len(self.seconds) - self._counted
+
+    def percentiles(self, shares: tuple[float, ...]) -> list[float]:
+        """Seconds; linearly interpolated while every value is kept, afterwards within 0.25 %."""
+        if self._histogram is None:
+            return np.percentile(self.values(), [100 * share for share in shares]).tolist() if self.seconds else []
+        self._count_new()
+        return [min(value, self.longest_seconds) for value in self._histogram.percentiles(shares)]
+
+    def values(self) -> NDArray[np.float64]:
+        """Those that are kept, seconds, as they came."""
+        return np.array(self.seconds, dtype=np.float64)
+
+    def _append(self, frame: int, seconds: float) -> None:
+        self.frames.append(frame)
+        self.seconds.append(seconds)
+        if seconds > self.longest_seconds:
+            self.longest_seconds = seconds
+        if len(self.frames) >= MAX_VALUES:
+            self._forget()
+
+    def _count_new(self) -> None:
+        if self._histogram is None:
+            self._histogram = Histogram()
+        self._histogram.add(self.values()[self._counted :])
+        self._counted = len(self.seconds)
+
+    def _forget(self) -> None:
+        """Count all, then keep as few frames as are needed; what belongs to no frame is counted and gone."""
+        self._count_new()
+        frames, seconds = np.array(self.frames), np.array(self.seconds, dtype=np.float32)
+        while True:
+            kept = (frames >= 0) & (frames % self.stride == 0)
+            frames, seconds = frames[kept], seconds[kept]
+            if len(frames) <= MAX_VALUES // 2 or self.stride >= 2**30:
+                break
+            self.stride *= 2
+        frames, seconds = frames[: MAX_VALUES // 2], seconds[: MAX_VALUES // 2]  # thousands of durations of frame 0
+        self.frames, self.seconds = array("i", frames.tolist()), array("f", seconds.tolist())
+        self._counted = len(frames)
+
 
 class QueueSeries:
     """What one queue saw: how long each side waited, how long items lay in it, how full it was."""
 
-    __slots__ = ("blocked", "capacity", "depths", "residence", "waited")
+    __slots__ = ("blocked", "capacity", "depth_count", "depth_sum", "max_depth", "residence", "waited")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.blocked = Series("queue", "")
         self.waited = Series("queue", "")
         self.residence = Series("queue", "")
-        self.depths = array("H")
-        """Items that lay ready when the consumer came, one value an item."""
+        self.depth_sum = self.depth_count = self.max_depth = 0
+        """Of the items that lay ready when the consumer came."""
+
+    def saw(self, depth: int) -> None:
+        self.depth_sum += depth
+        self.depth_count += 1
+        self.max_depth = max(self.max_depth, depth)
 
 
 class SpanLog:
@@ -95,82 +154,3 @@ class SpanLog:
         self.frames.append(frame)
         self.began.append(began)
         self.seconds.append(ended - began)
-
-
-class Column:
-    """One field of the frame records, at the frame's index: integers, numbers or texts."""
-
-    __slots__ = ("_texts", "_values")
-
-    def __init__(self) -> None:
-        self._values: array[Any] | None = None
-        self._texts: dict[str, int] | None = None
-
-    def put(self, name: str, frame: int, value: float | str) -> None:
-        if isinstance(value, str):
-            if self._values is None:
-                self._texts, self._values = {}, array("i")
-            if self._texts is None:
-                raise InputError(f"frame record {name!r} held numbers so far, got {value!r}; use another name")
-            self._write(frame, self._texts.setdefault(value, len(self._texts)), _NO_TEXT)
-            return
-        if self._texts is not None:
-            raise InputError(f"frame record {name!r} held texts so far, got {value!r}; use another name for numbers")
-        if isinstance(value, float):
-            self._put_number(frame, value)
-            return
-        try:
-            whole = as_index(value)  # bool, int and numpy's integers; numpy's float32 refuses
-        except TypeError:
-            self._put_number(frame, float(value))
-            return
-        if self._values is None:
-            self._values = array("q")
-        if self._values.typecode == "d":
-            self._put_number(frame, float(whole))
-        else:
-            self._write(frame, whole, _NO_INTEGER)
-
-    def _put_number(self, frame: int, value: float) -> None:
-        if not isfinite(value):
-            return
-        if self._values is None:
-            self._values = array("d")
-        elif self._values.typecode == "q":
-            self._values = array("d", (float("nan") if v == _NO_INTEGER else float(v) for v in self._values))
-        self._write(frame, value, float("nan"))
-
-    def _write(self, frame: int, value: float, missing: float) -> None:
-        values = self._values
-        assert values is not None
-        gap = frame + 1 - len(values)
-        if gap > 0:
-            values.extend(array(values.typecode, (missing,)) * gap)
-        values[frame] = value
-
-    def __iter__(self) -> Iterator[int | float | str | None]:
-        """One value a frame index, None where nothing was recorded."""
-        if self._values is None:
-            return
-        if self._texts is not None:
-            texts: tuple[str | None, ...] = (*self._texts, None)  # the missing value, -1, picks the last
-            yield from (texts[int(v)] for v in self._values)
-        elif self._values.typecode == "q":
-            yield from (None if v == _NO_INTEGER else v for v in self._values)
-        else:
-            yield from (None if v != v else v for v in self._values)
-
-
-class FrameTable:
-    """The frame records, by column."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, Column] = {}
-        self.length = 0
-
-    def put(self, frame: int, values: Mapping[str, float | str]) -> None:
-        if not 0 <= frame <= self.length + MAX_FRAME_GAP:
-            raise InputError(f"a frame record's index follows those so far, got {frame} after {self.length} frames")
-        self.length = max(self.length, frame + 1)
-        for name, value in values.items():
-            self.columns.setdefault(name, Column()).put(name, frame, value)

@@ -1,4 +1,4 @@
-"""What a run's profile says, as plain frozen data with an exact JSON form."""
+"""What a run's profile says, as plain frozen data with an exact JSON form; docs/profile.md tells it field by field."""
 
 from __future__ import annotations
 
@@ -8,116 +8,34 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tpc_stream.errors import InputError
+from tpc_stream.recording.summaries import (
+    Deadline,
+    Distribution,
+    EndToEnd,
+    QueueSummary,
+    StageSummary,
+    ThreadSummary,
+    Trace,
+)
 
-SCHEMA = "tpc-stream profile 1"
+__all__ = [
+    "SCHEMA",
+    "Deadline",
+    "Distribution",
+    "EndToEnd",
+    "QueueSummary",
+    "Row",
+    "Session",
+    "StageSummary",
+    "ThreadSummary",
+    "Trace",
+]
+
+SCHEMA = "tpc-stream profile 2"
+"""The number rises when a reader of the older form would misread the newer; new fields alone do not raise it."""
 Row = dict[str, int | float | str]
+Ranges = tuple[tuple[int, int], ...]
 _RECORD = "run `tpc-stream animate` again with --report"
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Durations of one kind; percentiles interpolate linearly; all 0 where count is 0."""
-
-    count: int = 0
-    total_ms: float = 0.0
-    mean_ms: float = 0.0
-    p50_ms: float = 0.0
-    p90_ms: float = 0.0
-    p95_ms: float = 0.0
-    p99_ms: float = 0.0
-    max_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class StageSummary:
-    """Self time of a stage, a source or a span."""
-
-    name: str
-    kind: str
-    """"source" and "stage" are iterators; "span" stands on its own; "part" and "measured" lie inside a stage."""
-    thread: str
-    self_ms: Distribution
-    """Per item given; a batch's time is shared equally among its items."""
-    batches: int
-    """Runs of items given without a pull between them; equals the count for a stage that gives one for one."""
-    longest_batch_ms: float
-    outside_ms: float
-    """Work that no item carries, such as the flush at the end; not in self_ms."""
-    share: float
-    """(self_ms.total_ms + outside_ms) / wall time; with several threads the shares may add up to more than 1."""
-
-    @property
-    def busy_ms(self) -> float:
-        return self.self_ms.total_ms + self.outside_ms
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSummary:
-    """One prefetch queue."""
-
-    name: str
-    capacity: int
-    producer_wait: Distribution
-    """Per item: how long the producer waited for room."""
-    consumer_wait: Distribution
-    """Per item: how long the consumer waited for it."""
-    residence: Distribution
-    """Per item: how long it lay in the queue."""
-    mean_depth: float
-    """Items ready when the consumer came; near 0 the producer is the bottleneck, near capacity the consumer."""
-    max_depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadSummary:
-    """Where one thread's wall time went, from its first event to its last."""
-
-    name: str
-    wall_ms: float
-    self_ms: float
-    waited_ms: float
-    unaccounted_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class EndToEnd:
-    """From a frame's capture until the sink has taken it."""
-
-    latency: Distribution
-    mean_compute_ms: float
-    """Self time of the stages and spans for the frame, a batch's time shared; the source's lies before capture."""
-    mean_queue_ms: float
-    mean_other_ms: float
-    """The rest: waiting for the other frames of a window or a batch, and what nothing accounts for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """What a player at `fps` would see that starts at the first frame and, when one is late, waits for it."""
-
-    fps: float
-    interval_ms: float
-    misses: int
-    late_ms: float
-    """How long such a player would have stood still in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """The first spans with their times, by column, for a timeline."""
-
-    names: tuple[str, ...] = ()
-    threads: tuple[str, ...] = ()
-    name_ids: tuple[int, ...] = ()
-    thread_ids: tuple[int, ...] = ()
-    frames: tuple[int, ...] = ()
-    """-1 where a span belongs to no single frame."""
-    began_us: tuple[float, ...] = ()
-    """Microseconds since the run began."""
-    duration_us: tuple[float, ...] = ()
-    """Microseconds, pulls from upstream included."""
-    left_out: int = 0
-    """Spans beyond the limit that are not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,25 +48,36 @@ class Session:
     fps: float
     """frames / wall_seconds; 0 where no time passed."""
     first_frame_seconds: float | None
+    """From the start of the run until the sink had its first frame."""
+    end_to_end: EndToEnd | None
+    deadline: Deadline | None
+    interval: Distribution | None
+    """Between one frame at the sink and the next."""
     stages: tuple[StageSummary, ...]
     """In pipeline order where one thread runs it: a stage's first event comes after its upstream's."""
     queues: tuple[QueueSummary, ...]
     threads: tuple[ThreadSummary, ...]
-    end_to_end: EndToEnd | None
-    interval: Distribution | None
-    """Between one frame at the sink and the next."""
-    deadline: Deadline | None
     counters: Mapping[str, int]
     context: Mapping[str, Any]
     """Facts of the run, as JSON values."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """The machine and the versions, as JSON values."""
+    events: Mapping[str, Ranges] = field(default_factory=dict)
+    """Indices of the frames "dropped", "repeated" and "held", as ranges, both ends included, in order."""
+    frame_stride: int = 1
+    """Rows are kept of the frames whose index is a multiple of it; 1 unless the run was long."""
     frame_indices: tuple[int, ...] = ()
     frame_columns: Mapping[str, tuple[int | float | str | None, ...]] = field(default_factory=dict)
     """One value a frame index; None where a frame has none."""
-    trace: Trace = Trace()
+    trace: Trace = field(default_factory=Trace)
 
     @property
     def unaccounted_ms(self) -> float:
         return sum(thread.unaccounted_ms for thread in self.threads)
+
+    def event_count(self, event: str) -> int:
+        """How many frames were "dropped", "repeated" or "held"."""
+        return sum(last - first + 1 for first, last in self.events.get(event, ()))
 
     def frame_rows(self) -> Iterator[Row]:
         """One dict a frame: "index", then what is known of it."""
@@ -162,11 +91,11 @@ class Session:
 
     def json_pieces(self) -> Iterator[str]:
         """The text of to_json in pieces, a frame each: written one by one, a long run's rows never stand in memory."""
-        data: dict[str, Any] = {"schema": SCHEMA}
+        data: dict[str, Any] = {"schema": SCHEMA, "frame_count": self.frames}
+        data |= {f"frames_{event}": self.event_count(event) for event in ("dropped", "repeated", "held")}
         for name in self.__dataclass_fields__:
             if name not in ("frames", "frame_indices", "frame_columns"):
                 data[name] = _plain(getattr(self, name))
-        data["frame_count"] = self.frames
         data["frame_columns"] = list(self.frame_columns)
         yield json.dumps(data, allow_nan=False)[:-1] + ', "frames": ['
         for number, row in enumerate(self.frame_rows()):
@@ -191,14 +120,17 @@ class Session:
             wall_seconds=data["wall_seconds"],
             fps=data["fps"],
             first_frame_seconds=data["first_frame_seconds"],
-            stages=tuple(StageSummary(**{**s, "self_ms": Distribution(**s["self_ms"])}) for s in data["stages"]),
-            queues=tuple(_queue(q) for q in data["queues"]),
-            threads=tuple(ThreadSummary(**t) for t in data["threads"]),
-            end_to_end=_end_to_end(data["end_to_end"]),
-            interval=None if data["interval"] is None else Distribution(**data["interval"]),
+            end_to_end=None if data["end_to_end"] is None else _filled(EndToEnd, data["end_to_end"], flat="latency"),
             deadline=None if data["deadline"] is None else Deadline(**data["deadline"]),
+            interval=None if data["interval"] is None else Distribution(**data["interval"]),
+            stages=tuple(_filled(StageSummary, stage, flat="self_ms") for stage in data["stages"]),
+            queues=tuple(_filled(QueueSummary, queue) for queue in data["queues"]),
+            threads=tuple(ThreadSummary(**t) for t in data["threads"]),
             counters=data["counters"],
             context=data["context"],
+            environment=data["environment"],
+            events={name: tuple((first, last) for first, last in ranges) for name, ranges in data["events"].items()},
+            frame_stride=data["frame_stride"],
             frame_indices=tuple(int(row["index"]) for row in rows),
             frame_columns={name: tuple(row.get(name) for row in rows) for name in data["frame_columns"]},
             trace=_trace(data["trace"]),
@@ -206,15 +138,18 @@ class Session:
 
 
 def _plain(value: Any) -> Any:
+    """As JSON has it; the distribution that an entry is about stands among the entry's own fields."""
     if isinstance(value, tuple):
-        return [_plain(v) for v in value] if value and hasattr(value[0], "__dataclass_fields__") else list(value)
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
-
-
-def _queue(data: dict[str, Any]) -> QueueSummary:
-    waits = ("producer_wait", "consumer_wait", "residence")
-    values: dict[str, Any] = {k: Distribution(**v) if k in waits else v for k, v in data.items()}
-    return QueueSummary(**values)
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if not hasattr(value, "__dataclass_fields__"):
+        return value
+    data: dict[str, Any] = asdict(value)
+    for name in ("self_ms", "latency"):
+        if isinstance(data.get(name), dict):
+            data |= data.pop(name)
+    return data
 
 
 def _trace(data: dict[str, Any]) -> Trace:
@@ -222,5 +157,12 @@ def _trace(data: dict[str, Any]) -> Trace:
     return Trace(**values)
 
 
-def _end_to_end(data: dict[str, Any] | None) -> EndToEnd | None:
-    return None if data is None else EndToEnd(**{**data, "latency": Distribution(**data["latency"])})
+def _filled(kind: Any, data: dict[str, Any], *, flat: str | None = None) -> Any:
+    """The summary that _plain wrote; `flat` names the distribution that stands among the entry's own fields."""
+    fields = Distribution.__dataclass_fields__
+    values = {
+        k: Distribution(**v) if isinstance(v, dict) else v for k, v in data.items() if not flat or k not in fields
+    }
+    if flat:
+        values[flat] = Distribution(**{k: data[k] for k in fields})
+    return kind(**values)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 from array import array
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError
+from tpc_stream.recording.ledger import PARTS
 from tpc_stream.recording.recorder import Recorder
 from tpc_stream.recording.series import QueueSeries, Series, SpanLog
-from tpc_stream.recording.session import (
+from tpc_stream.recording.session import Ranges, Session
+from tpc_stream.recording.summaries import (
     Deadline,
     Distribution,
     EndToEnd,
     QueueSummary,
-    Session,
     StageSummary,
     ThreadSummary,
     Trace,
 )
 
 Seconds = NDArray[np.float64]
-CAPTURED_KINDS = ("stage", "span")
-"""Kinds whose time lies between capture and sink, each counted once: parts lie inside stages."""
+_PERCENTS = (50, 90, 95, 99)
 
 
 def summarise(profiler: Recorder, *, fps: float | None) -> Session:
@@ -32,13 +33,17 @@ def summarise(profiler: Recorder, *, fps: float | None) -> Session:
     began = profiler.began
     ended = max((thread.ended for thread in profiler.threads if thread.began is not None), default=0.0)
     wall = 0.0 if began is None else ended - began
-    done = _numbers(profiler.done_seconds)
-    indices, columns = _frames(profiler)
+    done = np.array(profiler.done_seconds, dtype=np.float64)
+    stride, indices, columns = _frames(profiler, began or 0.0)
+    notes = _json_values(profiler.notes)
     return Session(
         frames=len(done),
         wall_seconds=wall,
         fps=len(done) / wall if wall > 0 else 0.0,
         first_frame_seconds=float(done.min()) - began if len(done) and began is not None else None,
+        end_to_end=_end_to_end(profiler) if len(done) else None,
+        deadline=None if fps is None else _deadline(profiler, done, fps),
+        interval=distribution(np.diff(done)) if len(done) > 1 else None,
         stages=tuple(_stage(name, series, wall) for name, series in profiler.series.items()),
         queues=tuple(_queue(name, queue) for name, queue in profiler.queues.items()),
         threads=tuple(
@@ -52,28 +57,33 @@ def summarise(profiler: Recorder, *, fps: float | None) -> Session:
             for thread in profiler.threads
             if thread.began is not None
         ),
-        end_to_end=_end_to_end(profiler),
-        interval=distribution(np.diff(done)) if len(done) > 1 else None,
-        deadline=None if fps is None else _deadline(np.sort(done), fps),
         counters=dict(profiler.counters),
-        context=_json_values(profiler.notes),
+        context={name: value for name, value in notes.items() if name != "environment"},
+        environment=notes.get("environment", {}),
+        events={name: _ranges(frames) for name, frames in profiler.events.items() if frames},
+        frame_stride=stride,
         frame_indices=indices,
         frame_columns=columns,
         trace=_trace(profiler.spans, tuple(thread.name for thread in profiler.threads), began or 0.0),
     )
 
 
-def distribution(seconds: Seconds, *, total_seconds: float | None = None) -> Distribution:
-    """Percentiles, linearly interpolated; total_seconds where a more exact sum is known."""
-    if not len(seconds):
+def distribution(seconds: Seconds) -> Distribution:
+    """Percentiles, linearly interpolated."""
+    percentiles = np.percentile(seconds, _PERCENTS).tolist() if len(seconds) else []
+    return _distribution(len(seconds), float(seconds.sum()), percentiles, float(seconds.max(initial=0.0)))
+
+
+def _distribution(count: int, total: float, percentiles: list[float], longest: float) -> Distribution:
+    if not count:
         return Distribution()
-    total = float(seconds.sum()) if total_seconds is None else total_seconds
-    p50, p90, p95, p99, top = (1e3 * float(p) for p in np.percentile(seconds, (50, 90, 95, 99, 100)))
-    return Distribution(len(seconds), 1e3 * total, 1e3 * total / len(seconds), p50, p90, p95, p99, top)
+    p50, p90, p95, p99 = (1e3 * value for value in percentiles)
+    return Distribution(count, 1e3 * total, 1e3 * total / count, p50, p90, p95, p99, 1e3 * longest)
 
 
-def _numbers(values: array[float]) -> Seconds:
-    return np.array(values, dtype=np.float64)
+def _of(series: Series) -> Distribution:
+    percentiles = series.percentiles(tuple(percent / 100 for percent in _PERCENTS))
+    return _distribution(series.count, series.total - series.outside_seconds, percentiles, series.longest_seconds)
 
 
 def _stage(name: str, series: Series, wall: float) -> StageSummary:
@@ -81,7 +91,7 @@ def _stage(name: str, series: Series, wall: float) -> StageSummary:
         name=name,
         kind=series.kind,
         thread=series.thread,
-        self_ms=distribution(_numbers(series.seconds), total_seconds=series.total - series.outside_seconds),
+        self_ms=_of(series),
         batches=series.batches,
         longest_batch_ms=1e3 * series.longest_batch_seconds,
         outside_ms=1e3 * series.outside_seconds,
@@ -90,77 +100,103 @@ def _stage(name: str, series: Series, wall: float) -> StageSummary:
 
 
 def _queue(name: str, queue: QueueSeries) -> QueueSummary:
-    depths = np.array(queue.depths)
     return QueueSummary(
         name=name,
         capacity=queue.capacity,
-        producer_wait=distribution(_numbers(queue.blocked.seconds), total_seconds=queue.blocked.total),
-        consumer_wait=distribution(_numbers(queue.waited.seconds), total_seconds=queue.waited.total),
-        residence=distribution(_numbers(queue.residence.seconds), total_seconds=queue.residence.total),
-        mean_depth=float(depths.mean()) if len(depths) else 0.0,
-        max_depth=int(depths.max()) if len(depths) else 0,
+        producer_wait=_of(queue.blocked),
+        consumer_wait=_of(queue.waited),
+        residence=_of(queue.residence),
+        mean_depth=queue.depth_sum / queue.depth_count if queue.depth_count else 0.0,
+        max_depth=queue.max_depth,
     )
+
+
+def _end_to_end(profiler: Recorder) -> EndToEnd:
+    latency = _of(profiler.ledger.end_to_end)
+    parts = {part: _of(profiler.ledger.closed[part]) for part in PARTS}
+    rest = latency.mean_ms - sum(part.mean_ms for part in parts.values())
+    return EndToEnd(
+        latency=latency,
+        **parts,
+        unaccounted_ms=rest,
+        unaccounted_share=rest / latency.mean_ms if latency.mean_ms > 0 else 0.0,
+    )
+
+
+def _deadline(profiler: Recorder, done: Seconds, fps: float) -> Deadline:
+    frames = np.array(profiler.done_frames, dtype=np.int64)
+    # Frames are numbered after some were dropped: k is the k-th that the source gave and nobody dropped.
+    dropped = np.unique(np.array(profiler.events["dropped"], dtype=np.int64))
+    frames = frames + np.searchsorted(dropped - np.arange(len(dropped)), frames, side="right")
+    order = np.argsort(done, kind="stable")
+    interval, misses, late = 1 / fps, 0, 0.0
+    due: float | None = None
+    last = 0
+    for frame, now in zip(frames[order].tolist(), done[order].tolist(), strict=True):
+        due = now if due is None else due + interval * max(1, frame - last)  # a dropped frame is not waited for
+        last = frame
+        # A tenth of a microsecond is the clock's rounding, not lateness.
+        if now - due > 1e-7:
+            misses += 1
+            late += now - due
+            due = now
+    rate = misses / len(done) if len(done) else 0.0
+    return Deadline(fps=fps, interval_ms=1e3 * interval, misses=misses, miss_rate=rate, late_ms=1e3 * late)
 
 
 def _per_frame(series: Series, length: int) -> Seconds:
     """[length] seconds by frame index, nan where the series has none; several records of a frame add up."""
     frames = np.array(series.frames, dtype=np.int64)
     kept = (frames >= 0) & (frames < length)
-    frames, seconds = frames[kept], _numbers(series.seconds)[kept]
+    frames, seconds = frames[kept], series.values()[kept]
     result = np.full(length, np.nan)
     result[frames] = 0.0
     np.add.at(result, frames, seconds)
     return result
 
 
-def _end_to_end(profiler: Recorder) -> EndToEnd | None:
-    if not profiler.done_frames:
-        return None
-    latency = distribution(_numbers(profiler.end_to_end_seconds))
-    done = np.array(profiler.done_frames)
-    length = int(done.max()) + 1
-    known = done[done >= 0]
-
-    def mean_ms(parts: list[Series]) -> float:
-        return 1e3 * sum(float(np.nan_to_num(_per_frame(p, length))[known].sum()) for p in parts) / len(done)
-
-    compute = mean_ms([s for s in profiler.series.values() if s.kind in CAPTURED_KINDS])
-    queue = mean_ms([q.residence for q in profiler.queues.values()])
-    return EndToEnd(latency, compute, queue, latency.mean_ms - compute - queue)
-
-
-def _deadline(done: Seconds, fps: float) -> Deadline:
-    interval, misses, late, due = 1 / fps, 0, 0.0, None
-    for now in done.tolist():
-        # A tenth of a microsecond is the clock's rounding, not lateness.
-        if due is not None and now - due > 1e-7:
-            misses += 1
-            late += now - due
-            due = now
-        due = (now if due is None else due) + interval
-    return Deadline(fps=fps, interval_ms=1e3 * interval, misses=misses, late_ms=1e3 * late)
-
-
-def _frames(profiler: Recorder) -> tuple[tuple[int, ...], dict[str, tuple[int | float | str | None, ...]]]:
-    """The frame records, with each frame's times beside them, by column."""
-    table = profiler.table
+def _frames(
+    profiler: Recorder, began: float
+) -> tuple[int, tuple[int, ...], dict[str, tuple[int | float | str | None, ...]]]:
+    """How many frames apart the rows lie, the frames that have one, and by column what is known of them."""
+    table, ledger = profiler.table, profiler.ledger
+    timed = {f"{name}_ms": series for name, series in profiler.series.items()}
+    timed |= {f"{part}_ms": ledger.closed[part] for part in PARTS} | {"end_to_end_ms": ledger.end_to_end}
     length = max(table.length, max(profiler.done_frames, default=-1) + 1)
-    every: dict[str, list[int | float | str | None]] = {name: list(c) for name, c in table.columns.items()}
-    ends = Series("end", "")
-    ends.frames, ends.seconds = profiler.done_frames, profiler.end_to_end_seconds
-    for name, series in (*profiler.series.items(), ("end_to_end", ends)):
-        if f"{name}_ms" in every:
-            raise InputError(f"a frame record is named {name}_ms, which is {name!r}'s time; choose another name")
-        per_frame = _per_frame(series, length)
-        every[f"{name}_ms"] = [None if v != v else v for v in np.round(1e3 * per_frame, 4).tolist()]
-    columns = {name: values + [None] * (length - len(values)) for name, values in every.items()}
-    present = [k for k in range(length) if any(values[k] is not None for values in columns.values())]
-    return tuple(present), {name: tuple(values[k] for k in present) for name, values in columns.items()}
+    stride = max([table.stride, *(series.stride for series in timed.values())])
+    places = -(-length // stride)
+    every: dict[str, list[int | float | str | None]] = {}
+    for name, column in table.columns.items():
+        values = list(column)[:: stride // table.stride]
+        every[name] = values + [None] * (places - len(values))
+    done = np.full(length, np.nan)
+    frames = np.array(profiler.done_frames, dtype=np.int64)
+    done[frames[frames >= 0]] = np.array(profiler.done_seconds)[frames >= 0] - began
+    numbers = {"done_seconds": np.round(done, 6)}
+    numbers |= {name: np.round(1e3 * _per_frame(series, length), 4) for name, series in timed.items()}
+    for name, row in numbers.items():
+        if name in every:
+            raise InputError(f"a frame record is named {name}, which is a time of the profile; choose another name")
+        if not np.isnan(row).all():
+            every[name] = [None if v != v else v for v in row[::stride].tolist()]
+    present = [k for k in range(places) if any(values[k] is not None for values in every.values())]
+    columns = {name: tuple(values[k] for k in present) for name, values in every.items()}
+    return stride, tuple(k * stride for k in present), columns
 
 
-def _json_values(notes: dict[str, object]) -> dict[str, object]:
+def _ranges(frames: array[int]) -> Ranges:
+    ranges: list[tuple[int, int]] = []
+    for frame in sorted(frames):
+        if ranges and frame == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], frame
+        else:
+            ranges.append((frame, frame))
+    return tuple(ranges)
+
+
+def _json_values(notes: dict[str, object]) -> dict[str, Any]:
     try:
-        values: dict[str, object] = json.loads(json.dumps(notes, allow_nan=False))
+        values: dict[str, Any] = json.loads(json.dumps(notes, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"a note holds what JSON cannot: {error}; note plain finite values, got {notes}") from error
     return values

@@ -32,8 +32,8 @@ def _write(frames: Iterable[AnimatedFrame], pattern: str) -> Iterator[AnimatedFr
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an image, HWC RGB uint8, whole or not at all. Raises SinkError where that fails."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    """Write an image, HWC RGB uint8, or a mask, HW uint8, whole or not at all. Raises SinkError where that fails."""
+    done, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise SinkError(f"cannot encode {path} as PNG: {image.shape = }")
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import av
 
 from tpc_stream.errors import InputError, SourceError
-from tpc_stream.reading.container import is_url
+from tpc_stream.reading.inputs import is_url
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from tpc_stream.errors import SinkError
 from tpc_stream.writing.output_file import empty_file, has_picture, open_for_muxer
+from tpc_stream.writing.picture_coding import encoder_frame, tag_colours
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.soundtrack import SoundTrack, open_sound
 from tpc_stream.writing.video_formats import check_codec, container_of
@@ -34,8 +34,6 @@ _log = logging.getLogger(__name__)
 
 _MPEG_TICKS, _MOST_TICKS = 90_000, 10_000_000  # a second; 32-bit durations then hold 7 minutes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Exact arithmetic, so that every machine gives the same bits; chroma from all pixels, not from every other one.
-_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
 
 
 class VideoFile:
@@ -99,7 +97,7 @@ class VideoFile:
                 f"{image.shape[1]}x{image.shape[0]}"
             )
         ticks = self._in_ticks(pts_seconds)
-        frame = self._convert(image)
+        frame = encoder_frame(image, self._stream.codec_context.pix_fmt or "yuv420p")
         frame.pts, frame.time_base = ticks, self._time_base
         if ticks >= self._next_keyframe:
             frame.pict_type = av.video.frame.PictureType.I
@@ -174,21 +172,8 @@ class VideoFile:
         if name == "libx265":
             context.codec_tag = "hvc1"  # Apple's players take no other in MP4; Matroska has no tags
         context.gop_size = 1 if name == "ffv1" else 1 << 15  # key frames are asked for by time, in `write`
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        if pixel_format == "yuv420p":
-            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        tag_colours(context, pixel_format)
         return stream
-
-    def _convert(self, image: NDArray[np.uint8]) -> av.VideoFrame:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        if self._stream.codec_context.pix_fmt != "yuv420p":
-            return frame.reformat(format=self._stream.codec_context.pix_fmt)
-        return frame.reformat(
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=_SCALING,
-        )
 
     def _in_ticks(self, pts_seconds: Fraction) -> int:
         exact = pts_seconds / self._time_base

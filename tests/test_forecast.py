@@ -1,0 +1,98 @@
+"""What is measured before the start, and what is said where it is not enough."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tpc_stream
+from tests.synthetic import body
+from tests.tiny_bundle import make_tiny_bundle
+from tpc_stream.bundle import open_bundle
+from tpc_stream.errors import InputError
+from tpc_stream.forecast import MARGIN, Alternative, Forecast, alternatives, forecast
+from tpc_stream.frame import Frame, PosedFrame
+from tpc_stream.pipeline import Animator
+from tpc_stream.plan import Plan, make_plan
+
+
+def slow_poses(frames: Iterable[Frame]) -> Iterator[PosedFrame]:
+    for item in frames:
+        time.sleep(0.02)
+        height, width = item.image.shape[:2]
+        yield PosedFrame(item, body(width, height))
+
+
+MEASURED = Forecast(
+    frames=50,
+    fps=12.5,
+    busy_ms={"fit": 0.1, "pose": 30.0, "calibrate": 10.0, "denoise": 70.0, "decode": 10.0},
+    threads={"fit": "posed", "pose": "posed", "calibrate": "calibrated", "denoise": "animated", "decode": "animated"},
+    network_ms=48.0,
+    encode_ms=16.0,
+    compute_ms=700.0,
+    memory_mb=720.0,
+)
+
+
+def test_the_real_pipeline_is_measured_and_left_as_it_was(tiny: Path, reference: Path) -> None:
+    with Animator(tpc_stream.AnimateOptions(bundle=tiny), pose_stage=slow_poses) as animator:
+        with pytest.raises(InputError, match="set_reference"):
+            forecast(animator)
+        animator.set_reference(reference)
+        before = animator.profiler, animator.source_report, animator.calibration_report
+        measured = forecast(animator, seconds=0.5)
+        assert (animator.profiler, animator.source_report, animator.calibration_report) == before
+        assert before[0].session().frames == 0
+    assert measured.frames >= 4
+    assert measured.fps < 50  # nothing is faster than its slowest stage
+    assert measured.fps > 0.2 * 1e3 / max(measured.busy_ms.values())
+    assert measured.busy_ms["pose"] >= 20 and measured.threads["denoise"] == measured.threads["decode"]
+    assert 0 < measured.network_ms < measured.busy_ms["denoise"]
+    assert measured.memory_mb > 50 and measured.compute_ms > 20
+
+
+def planned(folder: Path, **choices: Any) -> tuple[Plan, list[Alternative]]:
+    bundle = open_bundle(make_tiny_bundle(folder / "tiny"))
+    options = tpc_stream.AnimateOptions(**choices)
+    return make_plan(bundle, options), alternatives(bundle, options)
+
+
+def test_a_change_is_worth_what_the_busiest_thread_is_spared(tmp_path: Path) -> None:
+    now, others = planned(tmp_path, steps=2, window=8, overlap=0)
+    assert [words for words, _ in others] == ["--steps 1", "--no-tpc", "all of these"]
+    one_step = others[0][1]
+    assert MEASURED.fps_with(now, now) == 12.5
+    spared = 48 / 2 + 16 * (1 - one_step.encodes_per_frame / now.encodes_per_frame)
+    assert MEASURED.fps_with(now, one_step) == pytest.approx(12.5 * 80 / (80 - spared))
+    quick = replace(MEASURED, busy_ms={**MEASURED.busy_ms, "denoise": 25.0, "pose": 40.0}, network_ms=20.0)
+    assert quick.fps_with(now, one_step) == pytest.approx(12.5)  # the pose thread sets the pace
+
+
+def test_real_time_is_promised_only_with_a_margin(tmp_path: Path) -> None:
+    settled, others = planned(tmp_path, steps=2, window=8, overlap=4)
+    possible = MEASURED.describe(settled, Fraction(11), others)
+    assert "about 12.5 frames/s" in possible[0] and "denoise 70.0" in possible[0] and "720 MB" in possible[0]
+    assert "fit" not in possible[0]
+    assert possible[1].startswith("real time at 11 frames/s is possible; end to end about 0.70 s and up to 0.64 s")
+    assert MEASURED.describe(settled, Fraction(12), others)[1].startswith("warning: real time is not possible")
+    assert len(MEASURED.describe(settled, None, others)) == 1
+
+
+def test_the_warning_says_what_would_help(tmp_path: Path) -> None:
+    settled, others = planned(tmp_path, steps=2, window=8, overlap=4)
+    warning, enough, helps = MEASURED.describe(settled, Fraction(15), others)[1:]
+    assert "the source gives 15 frames/s, about 12.5 can be made of it" in warning
+    assert "--overlap 0 (about 17.9 frames/s)" in enough and f"at most {12.5 / MARGIN:.1f} frames/s" in enough
+    assert "--no-tpc (about 15.6)" in helps
+    assert "a source of at most" in MEASURED.describe(settled, Fraction(60), others)[2]
+    lean, none = planned(tmp_path / "lean", steps=1, window=8, overlap=0, tpc=False)
+    assert none == []
+    only = MEASURED.describe(lean, Fraction(15), none)[2]
+    assert only == "what would make it possible: a source of at most 11.4 frames/s"
