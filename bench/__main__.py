@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("calibration", "glass", "latency", "memory", "profile_overhead", "recovery", "steadying")
+NAMES = (
+    "calibration",
+    "glass",
+    "latency",
+    "long",
+    "memory",
+    "overload",
+    "profile_overhead",
+    "recovery",
+    "seams",
+    "steadying",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import tempfile
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from bench import results
 from bench.early_stopping import samples_needed
 from bench.results import Result
 from bench.scenarios import live, offline, single_stream
+from tpc_stream.drop_policy import POLICIES
 from tpc_stream.frame import Frame
+from tpc_stream.manifest import SCHEDULES
 from tpc_stream.options import AnimateOptions
 from tpc_stream.pipeline import Animator
 from tpc_stream.source import probe, read_frames
@@ -34,17 +37,18 @@ ALL = ("offline", "single", "live")
 
 
 def warmed_up(options: AnimateOptions, reference: str, clip: list[Frame]) -> Animator:
-    """An animator that has done one window: allocators, caches and compiled code are ready."""
+    """An animator that has filled its windows, or its diagonal: allocators, caches and compiled code are ready."""
     animator = Animator(options)
     animator.set_reference(reference)
-    for _ in animator.animate(islice(clip, animator.plan.denoise.window)):
+    for _ in animator.animate(islice(clip, animator.plan.delay_frames + animator.plan.new_frames)):
         pass
     return animator
 
 
 def measure(choices: argparse.Namespace, clip: list[Frame], rate: float, folder: Path) -> list[Result]:
     """Every scenario that was asked for."""
-    common = {"bundle": choices.bundle, "steps": choices.steps, "threads": choices.threads}
+    names = ("bundle", "backend", "threads", "steps", "schedule", "chunk", "window", "overlap", "group_size")
+    common = {name: getattr(choices, name) for name in names}
     settings = {"TPC on": AnimateOptions(**common), "TPC off": AnimateOptions(**common, tpc=False)}
     made: list[Result] = []
     if "offline" in choices.scenario:
@@ -59,9 +63,12 @@ def measure(choices: argparse.Namespace, clip: list[Frame], rate: float, folder:
         if scenario not in choices.scenario:
             continue
         with warmed_up(settings["TPC on"], choices.reference, clip) as animator:
-            run = single_stream if scenario == "single" else live
-            pace = choices.rate if scenario == "live" else rate
-            made.append(run(animator, clip, folder, rate=pace, max_seconds=choices.max_seconds, name="TPC on"))
+            offer = (
+                partial(single_stream, rate=rate)
+                if scenario == "single"
+                else partial(live, rate=choices.rate, drop=choices.drop)
+            )
+            made.append(offer(animator, clip, folder, max_seconds=choices.max_seconds, name="TPC on"))
     return made
 
 
@@ -117,7 +124,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--reference", default=str(ASSETS / "demo_reference.png"))
     parser.add_argument("--motion", default=str(ASSETS / "demo_motion.mp4"))
     parser.add_argument("--bundle", default="mannequin")
+    parser.add_argument("--backend", default="onnxrt")
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--schedule", choices=SCHEDULES, default="window")
+    for name in ("--chunk", "--window", "--overlap", "--group-size"):
+        parser.add_argument(name, type=int, default=None)
+    parser.add_argument("--drop", choices=POLICIES, default="latest", help="of the live scenario")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3, help="of offline, in turn")
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second of the live scenario")
@@ -137,7 +149,10 @@ def main(argv: list[str]) -> int:
     clip = list(read_frames(choices.motion, max_frames=250))
     with tempfile.TemporaryDirectory() as folder:
         made = measure(choices, clip, rate, Path(folder))
-    facts = results.environment(bundle=choices.bundle, steps=choices.steps, threads=choices.threads)
+    facts = results.environment(
+        bundle=choices.bundle, steps=choices.steps, threads=choices.threads, schedule=choices.schedule,
+        chunk=choices.chunk,
+    )  # fmt: skip
     console.print(describe(made))
     for line in sentences(made):
         console.print(line, highlight=False, markup=False)

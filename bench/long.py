@@ -50,14 +50,15 @@ def grow(
     *,
     frames: int,
     sample_every: int,
+    profiler: Profiler | None = None,
     each: Callable[[AnimatedFrame], object] = lambda frame: None,
 ) -> Growth:
     """Animates so many frames to a file at `path`, as a run does. The animator's pose stage is `walker.poses`.
 
-    each: called with every frame that comes out.
+    profiler: None: one as every run has it. each: called with every frame that comes out.
     """
     animator.portrait = walker.portrait(animator.plan.canvas)
-    profiler = animator.profiler = Profiler()
+    profiler = animator.profiler = profiler or Profiler()
     driving = walker.pictures(animator.plan.canvas, rate=RATE, frames=frames)
     writing = partial(write_video, path=path, config=SinkConfig(frame_rate=RATE))
     places: list[int] = []

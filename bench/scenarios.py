@@ -1,9 +1,11 @@
 """What is measured, and how frames are offered: one by one, at a camera's pace, or as fast as they are taken.
 
-SingleStream: a chunk is offered when the one before has come out. A chunk is what the window adds, since no fewer
-    frames can leave; its latency is from its offer until its last frame is encoded. Figure: p90.
-Live: frames are offered at a rate. A frame's capture is the time at which it was due, also where the pipeline did not
-    take it then, so that overload shows as latency and is not hidden. Figure: p99 of end to end, and misses.
+SingleStream: a chunk is offered when the one before has come out. A chunk is what a window adds, or what enters the
+    diagonal, since no fewer frames can leave; as many lie ready as must be inside before one leaves. Its latency is
+    from the last offer until the frames that this offer releases are encoded. Figure: p90.
+Live: a camera's frames at a rate, through the real queue with its drop policy. A frame's capture is the time at which
+    it was due, also where it was taken later, so that overload shows as latency and is not hidden. Figure: p99 of end
+    to end, and misses.
 Offline: all frames are there at once. Figure: frames per second.
 """
 
@@ -12,18 +14,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from bench.camera import Camera
 from bench.early_stopping import LEAST_SAMPLES, estimate
 from bench.results import Result
+from tpc_stream.drop_policy import DropPolicy
+from tpc_stream.flow import note_flow
 from tpc_stream.frame import AnimatedFrame, Frame
+from tpc_stream.motion import Motion
 from tpc_stream.pipeline import Animator
 from tpc_stream.profile import Profiler
 from tpc_stream.sink import SinkConfig, write_video
+from tpc_stream.writing.steady import DeliveryReport
 
 Scenario = Literal["single", "live", "offline"]
 PERCENTILES: dict[Scenario, float] = {"single": 0.90, "live": 0.99, "offline": 0.50}
@@ -76,29 +84,32 @@ def single_stream(
                     over.set()
                 offer_next()
 
-    # The first chunk is as long as the overlap as well: nothing leaves before a window is full.
-    for _ in range(2 if plan.denoise.overlap else 1):
+    # Nothing leaves before a window with its overlap, or the diagonal, is full.
+    for _ in range(plan.delay_frames // plan.new_frames + 1):
         offer_next()
     profiler = _run(animator, driving(), folder, rate, sink)
     return Result.of("single", name, profiler.session(), latencies, 0.90, per_sample=plan.new_frames)
 
 
 def live(
-    animator: Animator, clip: Sequence[Frame], folder: Path, *, rate: float, max_seconds: float, name: str
+    animator: Animator,
+    clip: Sequence[Frame],
+    folder: Path,
+    *,
+    rate: float,
+    max_seconds: float,
+    name: str,
+    drop: DropPolicy = "none",
 ) -> Result:
     """At `rate` frames per second, until p99 is sure or the time is over."""
     latencies: list[float] = []
     over = threading.Event()
 
     def driving() -> Iterator[Frame]:
-        began: float | None = None
         for index, frame in there_and_back(clip, rate=rate):
-            began = time.perf_counter() if began is None else began
-            due = began + index / rate
-            wait(animator.profiler, "camera", partial(_sleep_until, due))
             if over.is_set() or (index / rate > max_seconds and index >= LEAST_SAMPLES):
                 return
-            yield replace(frame, captured_seconds=due)
+            yield frame
 
     def sink(frames: Iterator[AnimatedFrame], profiler: Profiler) -> None:
         for frame in frames:
@@ -107,7 +118,10 @@ def live(
             if len(latencies) % CHECK_EVERY == 0 and estimate(latencies, 0.99).enough:
                 over.set()
 
-    profiler = _run(animator, driving(), folder, rate, sink)
+    profiler = animator.profiler = Profiler()
+    with closing(Camera(driving(), drop=drop, profiler=profiler)) as camera:
+        _run(animator, camera, folder, rate, sink, profiler=profiler)
+        note_flow(profiler, camera.report, DeliveryReport(), live=True)
     return Result.of("live", name, profiler.session(fps=rate), latencies, 0.99, rate=rate)
 
 
@@ -138,21 +152,17 @@ def wait(profiler: Profiler, name: str, until: Callable[[], object]) -> None:
     profiler.waited(name, began, profiler.clock())
 
 
-def _sleep_until(due: float) -> None:
-    left = due - time.perf_counter()
-    if left > 0:
-        time.sleep(left)
-
-
 def _run(
     animator: Animator,
-    driving: Iterator[Frame],
+    driving: Iterator[Frame] | Motion,
     folder: Path,
     rate: float,
     sink: Callable[[Iterator[AnimatedFrame], Profiler], None],
+    *,
+    profiler: Profiler | None = None,
 ) -> Profiler:
     """From the offered frames to an encoded file, recorded by a fresh profiler."""
-    profiler = animator.profiler = Profiler()
+    profiler = animator.profiler = profiler or Profiler()
     config = SinkConfig(frame_rate=Fraction(rate).limit_denominator(1001))
     writing = partial(write_video, path=folder / "bench.mp4", config=config)
     profiler.start()

@@ -58,8 +58,10 @@ def test_the_real_pipeline_is_measured_and_left_as_it_was(tiny: Path, reference:
     assert measured.memory_mb > 50 and measured.compute_ms > 20
 
 
-def planned(folder: Path, **choices: Any) -> tuple[Plan, list[Alternative]]:
-    bundle = open_bundle(make_tiny_bundle(folder / "tiny"))
+def planned(
+    folder: Path, *, schedules: tuple[str, ...] = ("window",), **choices: Any
+) -> tuple[Plan, list[Alternative]]:
+    bundle = open_bundle(make_tiny_bundle(folder / "tiny", schedules=schedules))
     options = tpc_stream.AnimateOptions(**choices)
     return make_plan(bundle, options), alternatives(bundle, options)
 
@@ -96,3 +98,25 @@ def test_the_warning_says_what_would_help(tmp_path: Path) -> None:
     assert none == []
     only = MEASURED.describe(lean, Fraction(15), none)[2]
     assert only == "what would make it possible: a source of at most 11.4 frames/s"
+
+
+def test_the_diagonal_is_named_where_it_makes_the_delay_shorter(tmp_path: Path) -> None:
+    trained = ("window", "diagonal")
+    settled, others = planned(tmp_path, schedules=trained, steps=2, window=8, overlap=0)
+    words, diagonal = others[-1]
+    assert words == "--schedule diagonal" and diagonal.delay_frames == 1 and settled.delay_frames == 7
+    # it encodes every frame's calibrated picture, where groups of 4 encode 0.44 a frame at two steps: slower
+    about = MEASURED.fps_with(settled, diagonal)
+    assert about == pytest.approx(12.5 * 80 / (80 + 16 * (1 / settled.encodes_per_frame - 1)))
+    told = MEASURED.describe(settled, Fraction(8), others)
+    assert (
+        told[2]
+        == f"what would make the structural delay shorter: --schedule diagonal (0.12 s, about {about:.1f} frames/s)"
+    )
+    assert len(MEASURED.describe(settled, Fraction(11), others)) == 2, "it would be too slow for 11 frames/s"
+    assert "--schedule" not in " ".join(MEASURED.describe(settled, Fraction(15), others)), "nor does it help there"
+    for choices in ({"schedule": "diagonal"}, {"window": 1}):
+        _, none = planned(tmp_path / "same", schedules=trained, **choices)
+        assert "--schedule diagonal" not in [words for words, _ in none]
+    _, none = planned(tmp_path / "untrained", steps=2, window=8, overlap=0)
+    assert "--schedule diagonal" not in [words for words, _ in none]

@@ -95,10 +95,3 @@ def test_half_precision_is_seen_in_no_picture(export: Export, name: str) -> None
     assert psnr(animate(half), animate(full)) >= 40
     size = {folder: sum(file.stat().st_size for file in folder.glob("*.onnx")) for folder in (half, full)}
     assert size[half] < 0.6 * size[full]
-
-
-def test_the_tiny_vae_takes_the_place_of_the_usual_one(export: Export) -> None:
-    folder = export("dreampose", "fp32", "tiny").folder
-    assert (folder / "decode.onnx").stat().st_size < 200_000
-    pictures = animate(folder)
-    assert pictures.shape == (FRAMES, 128, 128, 3) and pictures.std() > 5

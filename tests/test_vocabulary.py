@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.made_up_system import CELL, LATENT, SIZE, MadeUp, graph
 from tests.synthetic import calibrated, portrait
+from tpc_stream.bundle import Bundle
 from tpc_stream.errors import BundleError, InputError
 from tpc_stream.frame import Frame
 from tpc_stream.manifest import (
@@ -22,6 +25,8 @@ from tpc_stream.manifest import (
 )
 from tpc_stream.noise import frame_noise
 from tpc_stream.noise_levels import noise_levels
+from tpc_stream.options import AnimateOptions
+from tpc_stream.plan import make_plan
 from tpc_stream.pndm import PndmState, pndm_step
 
 PIXELS = PixelsSpec(size=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -247,3 +252,25 @@ def nothing_written() -> MadeUp:
 def test_graphs_that_do_not_fit_the_manifest_are_refused(system: MadeUp, message: str) -> None:
     with pytest.raises(BundleError, match=message):
         system.run(calibrated(4))
+
+
+@pytest.mark.parametrize(
+    ("drawing", "channels", "video", "said"),
+    [
+        ("densepose", 3, None, "APPROXIMATE, drawn from keypoints and silhouette"),
+        ("densepose", 3, "pose.mp4", r"from pose\.mp4"),
+        ("dwpose", 3, None, "without hands and face"),
+    ],
+)
+def test_the_plan_says_what_the_pose_network_is_shown(
+    drawing: str, channels: int, video: str | None, said: str
+) -> None:
+    spec = GuidanceSpec("reference_and_pose", reference_scale=0.5)
+    sampling = SamplingSpec("pndm", "epsilon", 4, 2.0)
+    manifest = with_pictures(drawing, channels, after=2, guidance=spec, sampling=sampling).manifest
+    settled = make_plan(Bundle(Path("made-up"), manifest), AnimateOptions(pose_video=video))
+    (line,) = (line for line in settled.describe(None, None) if line.startswith("pose pictures"))
+    assert re.search(said, line)
+    # five passes of PNDM for four steps, each with three of guidance
+    assert settled.passes_per_frame == 15
+    assert settled.delay_seconds(Fraction(25)) == pytest.approx((7 + 2) / 25)

@@ -59,10 +59,12 @@ def test_half_precision_keeps_inputs_outputs_and_softmax_whole(tmp_path: Path) -
 
 
 def test_the_command_makes_a_bundle_that_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sources = write_random_checkpoint("dreampose", tmp_path / "weights", width=64, height=64)
+    sources = write_random_checkpoint("dreampose", tmp_path / "weights", width=64, height=64, vae_kind="tiny")
     out = tmp_path / "engines" / "mine"
     arguments = ["dreampose", "--checkpoint", str(sources.checkpoint), "--clip", str(sources.clip), "--out", str(out)]
+    arguments += ["--vae", "tiny", "--vae-checkpoint", str(sources.vae)]
     assert main([*arguments, "--size", "64x64", "--check", "no"]) == 0
+    assert (out / "decode.onnx").stat().st_size < 200_000
     bundle = open_bundle(out)
     assert (bundle.manifest.name, bundle.manifest.sampling.scheduler) == ("mine", "pndm")
     assert bundle.manifest.pose.stacked == 5 and bundle.manifest.guidance.kind == "reference_and_pose"

@@ -87,18 +87,19 @@ def calibrate(
     if config.transform != "procrustes":
         other = Comparison(replace(portrait.body, silhouette=portrait.mask), searcher, config.transform)
     good: tuple[Fraction, Transform] | None = None
-    last: Similarity | None = None
+    last: tuple[Fraction, Similarity] | None = None
     for item in posed:
+        pts = item.frame.pts_seconds
         if config.search.steady.forgets(item.frame.index):
             last = None
+        before = None if last is None else (float(pts - last[0]), last[1])
         began = time.perf_counter()
-        answer = _search(searcher, item.body, config.minimum_iou, other, last)
+        answer = _search(searcher, item.body, config.minimum_iou, other, before)
         seconds = time.perf_counter() - began if item.body is not None else math.nan
-        pts = item.frame.pts_seconds
         if isinstance(answer, Calibration):
             calibration, good = replace(answer, search_seconds=seconds), (pts, answer.transform)
             report.iou_sum += answer.iou
-            last = answer.transform if isinstance(answer.transform, Similarity) else None
+            last = (pts, answer.transform) if isinstance(answer.transform, Similarity) else None
         else:
             last = None
             kind, detail = answer
@@ -113,9 +114,16 @@ def calibrate(
 
 
 def _search(
-    searcher: Searcher, body: Body | None, minimum_iou: float, other: Comparison | None, last: Similarity | None
+    searcher: Searcher,
+    body: Body | None,
+    minimum_iou: float,
+    other: Comparison | None,
+    before: tuple[float, Similarity] | None,
 ) -> Calibration | tuple[str, str]:
-    """The frame's own calibration, or the kind of reason why there is none and its detail."""
+    """The frame's own calibration, or the kind of reason why there is none and its detail.
+
+    `before`: how many seconds ago the last frame was, and its transform.
+    """
     if body is None:
         return "no person found", ""
     if _is_empty(body, searcher.config):
@@ -125,7 +133,8 @@ def _search(
         if not isinstance(compared, Calibration) or compared.iou > minimum_iou:
             return compared
         return "the silhouettes do not overlap", f"the IoU is {compared.iou:.3f}"
-    found = searcher.search(body.keypoints, body.visibility, body.silhouette, last=last)
+    seconds, last = before or (1.0, None)
+    found = searcher.search(body.keypoints, body.visibility, body.silhouette, last=last, seconds=seconds)
     if found is not None:
         if found.iou > minimum_iou:
             return Calibration(found.transform, found.subset, found.iou)

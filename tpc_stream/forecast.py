@@ -88,8 +88,20 @@ class Forecast:
                 *lines,
                 f"real time at {float(rate):g} frames/s is possible; end to end about {self.compute_ms / 1e3:.2f} s "
                 f"and up to {delay:.2f} s of structural delay",
+                *self._sooner(plan, rate, others),
             ]
         return [*lines, *self._warning(plan, rate, others)]
+
+    def _sooner(self, plan: Plan, rate: Fraction, others: Sequence[Alternative]) -> list[str]:
+        """What would make the delay shorter and keep real time possible."""
+        found = [
+            f"{words} ({other.delay_seconds(rate) or 0.0:.2f} s, about {self.fps_with(plan, other):.1f} frames/s)"
+            for words, other in others
+            if other.denoise.schedule != plan.denoise.schedule
+            and other.delay_frames < plan.delay_frames
+            and self.fps_with(plan, other) >= MARGIN * float(rate)
+        ]
+        return ["what would make the structural delay shorter: " + ", ".join(found)] if found else []
 
     def _warning(self, plan: Plan, rate: Fraction, others: Sequence[Alternative]) -> list[str]:
         target = MARGIN * float(rate)
@@ -165,7 +177,8 @@ def _read(session: Session, done: list[float], warm: int, began: float) -> Forec
 
 
 def alternatives(bundle: Bundle, options: AnimateOptions) -> list[Alternative]:
-    """What the user could say instead, from what changes the picture least to what changes it most, then all of it."""
+    """What the user could say instead, from what changes the picture least to what changes it most, then all of it; at
+    last the diagonal schedule, which makes the delay shorter, for bundles that were trained for it."""
     plan = make_plan(bundle, options)
     now = plan.denoise
     changes: list[tuple[str, AnimateOptions]] = []
@@ -182,6 +195,9 @@ def alternatives(bundle: Bundle, options: AnimateOptions) -> list[Alternative]:
     if len(changes) > 1:
         least = replace(options, overlap=0, guidance_scale=1.0, steps=1, tpc=False)
         changes.append(("all of these", least))
+    if now.schedule == "window" and plan.delay_frames and "diagonal" in bundle.manifest.conditioning.schedules:
+        diagonal = replace(options, schedule="diagonal", window=None, overlap=None, group_size=None, groups=None)
+        changes.append(("--schedule diagonal", diagonal))
     found = []
     for words, changed in changes:
         try:

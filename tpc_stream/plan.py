@@ -121,7 +121,7 @@ def make_plan(bundle: Bundle, options: AnimateOptions) -> Plan:
         ),
         passes_per_window=len(noise_levels(manifest.sampling, steps=steps)) * len(passes),
         pose=_pose(manifest.pose.drawing, options.pose_video),
-        delay_frames=delay_frames(together, steps),
+        delay_frames=delay_frames(together, steps) + manifest.pose.frames_after,
         note=together.note,
     )
 

@@ -144,10 +144,11 @@ class Searcher:
         mask: NDArray[np.uint8],
         *,
         last: Similarity | None = None,
+        seconds: float = 1 / 30,
     ) -> SearchResult | None:
         """See `search`: the target's keypoints [17, 2], visibility [17] and mask HW uint8.
 
-        `last`, the transform of the frame before, steadies the answer by `config.steady`: of all subsets whose IoU is
+        `last`, the transform of the frame `seconds` before, steadies the answer by `config.steady`: of all subsets whose IoU is
         at most `tolerance` less than the best, the one whose IoU less the cost of the move is highest.
         """
         config, reference = self.config, self.silhouette
@@ -157,7 +158,8 @@ class Searcher:
             return None
         anchor: Anchor | None = None
         if last is not None and config.steady.tolerance > 0:
-            anchor = Anchor.of(last, samples=reference.samples[config.rounds[-1].samples], config=config.steady)
+            samples = reference.samples[config.rounds[-1].samples]
+            anchor = Anchor.of(last, seconds=seconds, samples=samples, config=config.steady)
         x, y = self.keypoints[common].astype(np.float64), keypoints[common].astype(np.float64)
         scores, steadied = score_all(x, y, reference, target, config, anchor=anchor)
         later = config.rounds[1:]

@@ -16,17 +16,22 @@ from tpc_stream.frame import Similarity
 class SteadyConfig:
     """How far a frame's transform may fall behind the best, and what moving costs.
 
-    Moving costs in proportion, however fast: small differences are not worth a move, large ones are. The defaults are
-    from trials on real clips (docs/calibration.md).
+    Moving costs: small differences are not worth a move, large ones are. The defaults are from trials on real clips
+    (docs/calibration.md).
     """
 
     tolerance: float = 0.025
     """IoU, [0, 1): so much less than the best is allowed in a frame. 0 is the paper's pure argmax."""
-    displacement_weight: float = 0.08
-    """IoU that a move is worth by which the reference's silhouette shifts (root mean square) by its own size."""
+    speed_weight: float = 0.004
+    """IoU times seconds: what it is worth to move by the silhouette's own size less per second. By speed, so that it
+    means the same at every frame rate. How far it moves is the root mean square shift of its pixels; its size their
+    root mean square distance from their mean."""
+    glide_speed: float = 3.0
+    """Sizes per second: at this speed the cost is twice what the proportion says, and so on, so that a glide of a few
+    frames is cheaper than one jump."""
     scale_weight: float = 0.3
-    """IoU that a change of scale is worth, at (s'^2 - s^2) / (s'^2 + s^2) = 1; a change by 10 % is 0.1 of it. People
-    change their pose and place fast, and their distance slowly: a squat is no step back."""
+    """IoU that a change of scale is worth, at (s'^2 - s^2) / (s'^2 + s^2) = 1; a change by 10 % is 0.1 of it. However
+    fast: people change their pose and place quickly, their distance slowly. A squat is no step back."""
     restart_frames: int = 0
     """The past is forgotten at each frame whose global index is a multiple of this, so that a stream cut there gives
     the same bits; 0: never."""
@@ -34,10 +39,12 @@ class SteadyConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance < 1:
             raise InputError(f"the tolerance is an IoU in [0, 1), got {self.tolerance}")
-        for name in ("displacement_weight", "scale_weight"):
+        for name in ("speed_weight", "scale_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} is 0 or more, got {value}")
+        if not self.glide_speed > 0:
+            raise InputError(f"glide_speed is above 0, got {self.glide_speed}")
         if self.restart_frames < 0:
             raise InputError(f"restart_frames is 0 or more, got {self.restart_frames}")
 
@@ -58,39 +65,42 @@ class Anchor:
     """Of the reference's silhouette, pixels."""
     spread: float
     """Root mean square distance of the silhouette's pixels from their mean, pixels; above 0."""
+    seconds: float
+    """Since the last frame; above 0."""
     config: SteadyConfig
 
     @classmethod
-    def of(cls, last: Similarity, *, samples: NDArray[np.float64], config: SteadyConfig) -> Anchor:
+    def of(cls, last: Similarity, *, seconds: float, samples: NDArray[np.float64], config: SteadyConfig) -> Anchor:
         """`samples` [2, K]: points that share the silhouette evenly, pixels."""
         points = samples[0] + 1j * samples[1]
         mean = complex(points.mean())
         spread = math.sqrt(float((np.abs(points - mean) ** 2).mean()))
         a = last.scale * complex(math.cos(last.angle_radians), math.sin(last.angle_radians))
-        return cls(a, complex(*last.translation_pixels), mean, max(spread, 1e-3), config)
+        return cls(a, complex(*last.translation_pixels), mean, max(spread, 1e-3), max(seconds, 1e-3), config)
 
     def cost(self, a: complex, t: complex) -> float:
         """IoU that the move from the last transform to y = a x + t is worth."""
         turn, shift = a - self.a, (a - self.a) * self.mean + t - self.t
         moved = math.sqrt(abs(turn) ** 2 * self.spread**2 + abs(shift) ** 2)  # of the silhouette's pixels, RMS
         before, after = abs(self.a) ** 2, abs(a) ** 2
-        in_sizes = moved / (abs(self.a) * self.spread)
+        speed = moved / (abs(self.a) * self.spread * self.seconds)
         rescaled = abs(after - before) / (after + before)
-        return self.config.displacement_weight * in_sizes + self.config.scale_weight * rescaled
+        config = self.config
+        return config.speed_weight * speed * (1 + speed / config.glide_speed) + config.scale_weight * rescaled
 
     def in_cells(self, *, cell: int, x_origin: complex, ring: int) -> NDArray[np.float32]:
-        """[9] for `subset_search.score_fits`: points are (x - `x_origin`) / cell, positions y / cell + `ring`."""
+        """[10] for `subset_search.score_fits`: points are (x - `x_origin`) / cell, positions y / cell + `ring`."""
         landed = (self.a * self.mean + self.t) / cell + complex(ring, ring)
         mean, spread = (self.mean - x_origin) / cell, self.spread / cell
-        weight = self.config.displacement_weight / (abs(self.a) * spread)
+        per_cell = 1 / (abs(self.a) * spread * self.seconds)  # sizes per second
         return np.array(
             [
-                self.a.real, self.a.imag, mean.real, mean.imag, landed.real, landed.imag, spread**2, weight,
-                self.config.scale_weight,
+                self.a.real, self.a.imag, mean.real, mean.imag, landed.real, landed.imag, spread**2,
+                self.config.speed_weight * per_cell, per_cell / self.config.glide_speed, self.config.scale_weight,
             ],
             np.float32,
         )  # fmt: skip
 
 
-NOWHERE = np.array([1, 0, 0, 0, 0, 0, 1, 0, 0], np.float32)
+NOWHERE = np.array([1, 0, 0, 0, 0, 0, 1, 0, 0, 0], np.float32)
 """What `in_cells` would give where moving costs nothing."""

@@ -135,7 +135,7 @@ def score_fits(
             found[i] += first + table[np.uint32(c2[i])] + table[np.uint32(c3[i])]
     a0, a1, t0, t1, squared = fits[0], fits[1], fits[2], fits[3], fits[4]
     from_a0, from_a1, mean0, mean1, from0, from1 = anchor[0], anchor[1], anchor[2], anchor[3], anchor[4], anchor[5]
-    variance, move_weight, scale_weight = anchor[6], anchor[7], anchor[8]
+    variance, move_weight, excess, scale_weight = anchor[6], anchor[7], anchor[8], anchor[9]
     from_squared = from_a0 * from_a0 + from_a1 * from_a1
     for i in range(block):
         area = squared[i] * reference_area
@@ -146,8 +146,8 @@ def score_fits(
         turn0, turn1 = a0[i] - from_a0, a1[i] - from_a1
         shift0 = a0[i] * mean0 - a1[i] * mean1 + t0[i] - from0
         shift1 = a0[i] * mean1 + a1[i] * mean0 + t1[i] - from1
-        moved = (turn0 * turn0 + turn1 * turn1) * variance + shift0 * shift0 + shift1 * shift1
-        cost = move_weight * np.sqrt(moved)
+        moved = np.sqrt((turn0 * turn0 + turn1 * turn1) * variance + shift0 * shift0 + shift1 * shift1)
+        cost = move_weight * moved * (one + moved * excess)
         cost += scale_weight * abs(squared[i] - from_squared) / (squared[i] + from_squared)
         scores[i] = score if squared[i] > nothing else no_score
         steadied[i] = score - cost if squared[i] > nothing else no_score

@@ -37,8 +37,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 LEAST_TREE_BLOCKS = 16
-"""x264's macroblock tree is not repeatable in pictures of very few blocks: equal frames of 64x48 pixels gave ten different
-files in 48, and one without the tree; from 96x80 on, all 24 of each size were equal."""
+"""x264's macroblock tree is not repeatable in pictures of very few blocks: equal frames of 64x48 pixels gave ten
+different files in 48, and one without the tree; from 96x80 on, all 24 of each size were equal."""
 
 
 class VideoFile:
