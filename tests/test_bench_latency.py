@@ -17,7 +17,8 @@ from bench import latency, results, scenarios
 from bench.early_stopping import allowed_over, estimate, samples_needed
 from bench.results import Result
 from bench.scenarios import live, offline, single_stream, there_and_back
-from tests.synthetic import body, frame
+from tests.fake_clock import time_limit
+from tests.synthetic import body, frame, portrait
 from tests.tiny_bundle import make_tiny_bundle
 from tpc_stream.frame import Frame, PosedFrame
 from tpc_stream.pipeline import Animator
@@ -90,6 +91,19 @@ def test_single_stream_offers_a_chunk_when_the_last_has_left(
     assert result.value_ms == pytest.approx(estimate([result.latency["p90_ms"]], 0.9).value)
     # nobody else's frames are in the way: a chunk's samples follow one another without a gap
     assert result.samples * result.latency["p50_ms"] > 500
+
+
+def test_single_stream_fills_the_diagonal_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenarios, "LEAST_SAMPLES", 1)
+    bundle = make_tiny_bundle(tmp_path / "tiny", schedules=("window", "diagonal"))
+    options = tpc_stream.AnimateOptions(
+        bundle=bundle, backend="simulated:denoise=20", schedule="diagonal", chunk=2, steps=3
+    )
+    with Animator(options, pose_stage=stick_poses) as animator, time_limit(30):
+        animator.portrait = portrait(256, 256)
+        result = single_stream(animator, CLIP, tmp_path, rate=25.0, max_seconds=0.3, name="x")
+    assert result.frames_per_sample == 2 and result.samples >= 1
+    assert result.value_ms >= 20, "a tick's pass"
 
 
 def test_live_frames_are_captured_when_they_are_due(

@@ -55,7 +55,8 @@ class ReferenceSilhouette:
         left, top, right, bottom = self.warper.box
         across, down = small.shape[1] / self.warper.levels[0].shape[1], small.shape[0] / self.warper.levels[0].shape[0]
         box = (left * across - 1, top * down - 1, right * across + 1, bottom * down + 1)
-        return self.quads[level], box, cv2.invertAffineTransform(to_canvas)
+        back: NDArray[np.float64] = np.asarray(cv2.invertAffineTransform(to_canvas), dtype=np.float64)
+        return self.quads[level], box, back
 
     @classmethod
     def of(cls, mask: NDArray[np.uint8], *, counts: tuple[int, ...], threshold: int) -> ReferenceSilhouette:
