@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
+WORKERS ?= 2
+TESTS := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test test-all check bench clean
 .DELETE_ON_ERROR:
@@ -16,10 +18,10 @@ demo: $(VENV)/.runtime
 		--motion tpc_stream/assets/demo_motion.mp4 --out $(OUT)/demo.mp4 --overwrite
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(TESTS) $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(TESTS) -m "not gpu"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

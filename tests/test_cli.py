@@ -305,6 +305,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tiny: Path, reference: Path,
     assert not out.exists()
 
 
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_closes_the_file_and_says_what_was_done(
     tiny: Path, reference: Path, motion: Path, tmp_path: Path
 ) -> None:
@@ -313,7 +317,8 @@ def test_ctrl_c_closes_the_file_and_says_what_was_done(
         sys.executable, "-m", "tpc_stream", "animate", "-r", reference, "-m", reference, "--end", "600", "-o", out,
         "--bundle", tiny,
     ]  # fmt: skip
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    # shells start what they put into the background deaf to Ctrl-C, and children inherit that
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
     limit = time.monotonic() + 60
     while not (out.exists() and out.stat().st_size > 2000) and time.monotonic() < limit:
         assert process.poll() is None
