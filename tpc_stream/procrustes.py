@@ -163,16 +163,12 @@ class Searcher:
         x, y = self.keypoints[common].astype(np.float64), keypoints[common].astype(np.float64)
         scores, steadied = score_all(x, y, reference, target, config, anchor=anchor)
         later = config.rounds[1:]
-        if anchor is not None:
-            steadied = _levelled(scores, steadied, config.steady.tolerance)
         if later:
             subsets = loops.best_subsets(scores, steadied, later[0].subsets or 0, anchor is not None)
         else:
             subsets = np.flatnonzero(scores >= 0)
         scores, steadied, fits = scores[subsets], steadied[subsets], loops.fit_subsets(x, y, subsets)
         for estimate in later:
-            if anchor is not None and estimate is not later[0]:
-                steadied = _levelled(scores, steadied, config.steady.tolerance)
             kept = _kept(scores, steadied, estimate.subsets or 0, anchor)
             subsets, fits = subsets[kept], fits[kept]
             scores, steadied = score_fits(fits, reference, target, estimate, anchor=anchor)
@@ -190,16 +186,6 @@ class Searcher:
             return None
         least = max(result.iou for result, _ in best) - (config.steady.tolerance if anchor is not None else 0.0)
         return max((b for b in best if b[0].iou >= least), key=lambda b: b[0].iou - b[1])[0]
-
-
-def _levelled(
-    scores: NDArray[np.float32], steadied: NDArray[np.float32], tolerance: float
-) -> NDArray[np.float32]:
-    """The steadied scores if all within the tolerance of the best were equally good: the nearest, for the next round.
-
-    A rough estimate errs by more than a move costs: else those would be kept whose error is the luckiest.
-    """
-    return steadied - np.maximum(scores - np.float32(scores.max(initial=0.0) - tolerance), np.float32(0.0))
 
 
 def _kept(
