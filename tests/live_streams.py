@@ -68,7 +68,7 @@ def send_frames(
             frame.pts, frame.time_base = number, Fraction(1, rate)
             for packet in stream.encode(frame):
                 if blank_every and sent % blank_every == blank_every - 1:
-                    empty = av.Packet(bytes(packet.size))
+                    empty = av.Packet(bytes(packet)[:5] + bytes(packet.size - 5))  # a slice of nothing
                     empty.stream, empty.pts, empty.dts = stream, packet.pts, packet.dts
                     empty.time_base = packet.time_base
                     packet = empty
