@@ -1,4 +1,4 @@
-"""What steadying changes on the sample videos: jitter, scale and IoU, pure against steadied; draws docs/steadying_*.png.
+"""What steadying changes in videos: jitter, scale and IoU, pure against steadied; and the curves as pictures.
 
 Jitter is the mean second difference of the reference's shoulders and hips as the transforms lay them onto the canvas,
 pixels; how much the scale varies is told as (max - min) / median and as max / min - 1.

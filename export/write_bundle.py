@@ -74,8 +74,7 @@ def write_system_bundle(
             text += graph_table(graph, files)
             size = sum(file.stat().st_size for file in files) / 1e6
             if check:
-                axes = _EXAMPLE | {"F": 2, "U": 3, "N": 1}
-                differences[graph.role] = parity(graph, files[0], **axes)
+                differences[graph.role] = parity(graph, files[0], _EXAMPLE | {"F": 2, "U": 3, "N": 1})
                 if not differences[graph.role] <= ALLOWED[precision]:
                     raise InputError(
                         f"{graph.role}.onnx differs from torch by {differences[graph.role]:.1e} of the largest value, "

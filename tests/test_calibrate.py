@@ -19,6 +19,7 @@ from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame,
 from tpc_stream.portrait import prepare_portrait
 from tpc_stream.pose import PoseEstimator
 from tpc_stream.procrustes import SearchConfig, fit, mask_iou, warp
+from tpc_stream.steady import SteadyConfig
 
 SEEN = np.ones(17, np.float32)
 BLANK = np.zeros((256, 256, 3), np.uint8)
@@ -173,9 +174,11 @@ def official(shared: Path, *, every: int) -> tuple[Portrait, list[PosedFrame]]:
 def check_official(shared: Path, *, every: int) -> None:
     prepared, items = official(shared, every=every)
     report = CalibrationReport()
-    frames = list(calibrate(items, prepared, report=report))
+    # frames that lie apart do not steady each other
+    config = CalibrationConfig(search=SearchConfig(steady=SteadyConfig(tolerance=0.0)))
+    frames = list(calibrate(items, prepared, config=config, report=report))
     assert report.frames == {"fresh": len(items)}
-    assert report.mean_iou >= 0.54
+    assert report.mean_iou >= 0.545
 
     def mean_iou(transforms: list[Similarity]) -> float:
         pairs = zip(transforms, items, strict=True)

@@ -19,9 +19,7 @@ def plain(height: int, width: int, value: int) -> np.ndarray:
 @pytest.mark.parametrize(("height", "width"), [(128, 128), (256, 256), (257, 301), (512, 384)])
 def test_the_four_stand_in_order_at_one_height(height: int, width: int) -> None:
     frame = animated_frame(3, Fraction(1, 10), image=plain(height, width, 220), driving=plain(300, 200, 100))
-    (joined,) = side_by_side(
-        [frame], portrait=portrait(plain(300, 200, 50)), calibrated=lambda f: plain(300, 200, 150)
-    )
+    (joined,) = side_by_side([frame], portrait=portrait(plain(300, 200, 50)), calibrated=lambda f: plain(300, 200, 150))
     assert (joined.index, joined.pts_seconds, joined.source) == (3, Fraction(1, 10), frame.source)
     high, wide = joined.image.shape[:2]
     assert high % 2 == wide % 2 == 0

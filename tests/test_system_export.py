@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,21 @@ import pytest
 import torch
 
 from export.to_onnx import parity
-from tests.exported import NAMES, Export, exporter
-from tests.synthetic import body, frame, portrait, walk
+from tests.exported import NAMES, SIZE, Export, exporter
+from tests.synthetic import body, calibrated, frame, portrait, walk
+from tpc_stream.backends import open_backend
+from tpc_stream.bundle import open_bundle
+from tpc_stream.decode import decode
+from tpc_stream.denoise import DenoiseConfig, denoise
 from tpc_stream.frame import Frame, PosedFrame
 from tpc_stream.options import AnimateOptions
 from tpc_stream.pipeline import Animator
 
 ALLOWED = 1e-4
 """Of an output's largest value."""
-CANVAS = 256
 FRAMES = 6
+EACH = [pytest.param(name, marks=pytest.mark.slow) if name == "disco-tm" else name for name in NAMES]
+"""DisCo's temporal variant shares everything with it but the layers over frames."""
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +36,21 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
     torch.set_num_threads(before)
 
 
-def stand(frames: Iterator[Frame]) -> Iterator[PosedFrame]:
-    return (PosedFrame(item, body(CANVAS, CANVAS, move=walk(8 * item.index))) for item in frames)
+class Stream:
+    """A bundle with its engines open: opening them takes longer than running them."""
 
+    def __init__(self, folder: Path) -> None:
+        self.bundle = open_bundle(folder)
+        backend = open_backend("onnxrt", threads=1)
+        self.engines = {role: backend.open(graph) for role, graph in self.bundle.manifest.graphs.items()}
 
-def animate(bundle: Path, **choices: object) -> np.ndarray:
-    defaults: dict[str, object] = {"threads": 1, "steps": 2, "window": 4, "overlap": 0}
-    with Animator(AnimateOptions(bundle=bundle, **(defaults | choices)), pose_stage=stand) as animator:
-        animator.portrait = portrait(CANVAS, CANVAS)
-        frames = [frame(k, width=CANVAS, height=CANVAS) for k in range(FRAMES)]
-        return np.stack([item.image for item in animator.animate(frames)])
+    def run(self, count: int = FRAMES, **choices: object) -> np.ndarray:
+        """[count, H, W, 3] uint8."""
+        defaults = {"steps": 2, "guidance_scale": 2.0, "window": 4, "overlap": 0, "group_size": 2}
+        shared = {"bundle": self.bundle, "engines": self.engines, "portrait": portrait()}
+        config = DenoiseConfig(**(defaults | choices))
+        denoised = denoise(iter(calibrated(count)), config=config, span=lambda name: nullcontext(), **shared)
+        return np.stack([item.image for item in decode(denoised, width=SIZE, height=SIZE, **shared)])
 
 
 def psnr(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -51,47 +62,54 @@ def differ(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a.astype(int) - b).max() > 8)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_every_graph_gives_what_torch_gives(export: Export, name: str) -> None:
     made = export(name)
     tokens = {f"{kind}{k}": 7 for kind in "RK" for k in range(16)}
-    none = dict.fromkeys(tokens, 0)
+    alone = tokens | {key: 0 for key in tokens if key.startswith("K")}
+    # other lengths than those that were traced: 1 may be taken for a fixed size, and so may equal ones
+    cases = [tokens | {"F": 1, "N": 1, "U": 1}, tokens | {"F": 5, "N": 3, "U": 2}]
     for role, graph in made.graphs.items():
-        path = made.folder / f"{role}.onnx"
-        # other lengths than those that were traced: 1 may be taken for a fixed size, and so may equal ones
-        assert parity(graph, path, F=1, N=1, U=1, **tokens) <= ALLOWED, role
-        assert parity(graph, path, F=5, N=3, U=2, **tokens) <= ALLOWED, role
+        also = []
         if role == "denoise":
-            # the unconditional half, and a reference without its calibrated copies
-            free = none if graph.inputs["reference_00"][1] == "R0" and "bank" in made.system.traits.kind else tokens
-            assert parity(graph, path, F=2, U=1, **free) <= ALLOWED
-            without = tokens | {key: 0 for key in tokens if key.startswith("K")}
-            assert parity(graph, path, F=2, U=1, **without) <= ALLOWED
+            # a reference without calibrated copies; of a bank, also the half that guidance makes without either
+            also = [alone | {"F": 2, "U": 1}]
+            if made.system.traits.kind == "bank":
+                also.append(dict.fromkeys(tokens, 0) | {"F": 2, "U": 1})
+        assert parity(graph, made.folder / f"{role}.onnx", *cases, *also) <= ALLOWED, role
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_a_system_streams_with_and_without_calibration_and_guidance(export: Export, name: str) -> None:
-    folder = export(name).folder
-    usual = animate(folder)
-    assert usual.shape == (FRAMES, 128, 128, 3) and usual.std() > 5
-    np.testing.assert_array_equal(animate(folder), usual)
+    stream = Stream(export(name).folder)
+    usual = stream.run()
+    assert usual.shape == (FRAMES, SIZE, SIZE, 3) and usual.std() > 5
+    np.testing.assert_array_equal(stream.run(), usual)
     for other in ({"tpc": False}, {"guidance_scale": 1.0}, {"seed": 1}):
-        assert differ(animate(folder, **other), usual), other
-    # the same frames whatever comes after them
-    assert usual[4:].any()
+        assert differ(stream.run(**other), usual), other
+    if stream.bundle.manifest.window.temporal:
+        blended = stream.run(overlap=2)
+        assert blended.shape == usual.shape and differ(blended, usual)
+    np.testing.assert_array_equal(stream.run(4), usual[:4])
 
 
-def test_windows_that_see_each_other_are_blended(export: Export) -> None:
-    folder = export("animate-anyone").folder
-    blended = animate(folder, overlap=2, group_size=2)
-    assert blended.shape == (FRAMES, 128, 128, 3)
-    np.testing.assert_array_equal(animate(folder, overlap=2, group_size=2, max_frames=None), blended)
-    assert differ(blended, animate(folder, group_size=2))
+def test_a_system_is_animated_from_end_to_end(export: Export) -> None:
+    def stand(frames: Iterator[Frame]) -> Iterator[PosedFrame]:
+        return (PosedFrame(item, body(256, 256, move=walk(8 * item.index))) for item in frames)
+
+    options = AnimateOptions(bundle=export("dreampose").folder, threads=1, steps=2, window=4)
+    with Animator(options, pose_stage=stand) as animator:
+        animator.portrait = portrait(256, 256)
+        done = list(animator.animate([frame(k, width=256, height=256) for k in range(FRAMES)]))
+    assert [item.index for item in done] == list(range(FRAMES))
+    assert {item.image.shape for item in done} == {(SIZE, SIZE, 3)}
 
 
-@pytest.mark.parametrize("name", ["disco"])
-def test_half_precision_is_seen_in_no_picture(export: Export, name: str) -> None:
+@pytest.mark.parametrize("name", ["dreampose", pytest.param("disco", marks=pytest.mark.slow)])
+def test_half_precision_changes_no_picture_much(export: Export, name: str) -> None:
     half, full = export(name, "fp16").folder, export(name).folder
-    assert psnr(animate(half), animate(full)) >= 40
+    # of random weights, which let an error grow more than trained ones; the stretch of contrast adds to it
+    floor = 36 if name == "dreampose" else 40
+    assert psnr(Stream(half).run(), Stream(full).run()) >= floor
     size = {folder: sum(file.stat().st_size for file in folder.glob("*.onnx")) for folder in (half, full)}
     assert size[half] < 0.6 * size[full]

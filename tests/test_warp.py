@@ -92,9 +92,7 @@ def test_rescaled_is_the_same_transform_on_other_sizes() -> None:
     before = Similarity(0.7, 0.3, (12.0, -4.0))
     after = rescaled(before, source=2.0, target=3.0)
     point = np.array([17.0, 5.0])
-    np.testing.assert_allclose(
-        after.matrix @ [*(2 * point), 1], 3 * (before.matrix @ [*point, 1]), atol=1e-9
-    )
+    np.testing.assert_allclose(after.matrix @ [*(2 * point), 1], 3 * (before.matrix @ [*point, 1]), atol=1e-9)
 
 
 def test_what_cannot_be_warped_is_refused(disc: np.ndarray) -> None:

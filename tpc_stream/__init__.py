@@ -1,9 +1,9 @@
 """tpc-stream: streaming human image animation with Test-time Procrustes Calibration.
 
-    import tpc_stream
+import tpc_stream
 
-    for frame in tpc_stream.animate("person.png", "dance.mp4"):
-        show(frame.image)  # HWC RGB uint8
+for frame in tpc_stream.animate("person.png", "dance.mp4"):
+    show(frame.image)  # HWC RGB uint8
 """
 
 from __future__ import annotations

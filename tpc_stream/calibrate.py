@@ -24,6 +24,7 @@ from tpc_stream.frame import (
 )
 from tpc_stream.procrustes import SearchConfig, Searcher, common_points
 from tpc_stream.silhouettes import TargetSilhouette
+from tpc_stream.steady import Previous
 from tpc_stream.transforms import Comparison
 
 
@@ -87,19 +88,19 @@ def calibrate(
     if config.transform != "procrustes":
         other = Comparison(replace(portrait.body, silhouette=portrait.mask), searcher, config.transform)
     good: tuple[Fraction, Transform] | None = None
-    last: tuple[Fraction, Similarity] | None = None
+    last: tuple[Fraction, Similarity, float] | None = None
     for item in posed:
         pts = item.frame.pts_seconds
         if config.search.steady.forgets(item.frame.index):
             last = None
-        before = None if last is None else (float(pts - last[0]), last[1])
+        previous = None if last is None else Previous(last[1], last[2], float(pts - last[0]))
         began = time.perf_counter()
-        answer = _search(searcher, item.body, config.minimum_iou, other, before)
+        answer = _search(searcher, item.body, config.minimum_iou, other, previous)
         seconds = time.perf_counter() - began if item.body is not None else math.nan
         if isinstance(answer, Calibration):
             calibration, good = replace(answer, search_seconds=seconds), (pts, answer.transform)
             report.iou_sum += answer.iou
-            last = (pts, answer.transform) if isinstance(answer.transform, Similarity) else None
+            last = (pts, answer.transform, answer.iou) if isinstance(answer.transform, Similarity) else None
         else:
             last = None
             kind, detail = answer
@@ -118,12 +119,9 @@ def _search(
     body: Body | None,
     minimum_iou: float,
     other: Comparison | None,
-    before: tuple[float, Similarity] | None,
+    previous: Previous | None,
 ) -> Calibration | tuple[str, str]:
-    """The frame's own calibration, or the kind of reason why there is none and its detail.
-
-    `before`: how many seconds ago the last frame was, and its transform.
-    """
+    """The frame's own calibration, or the kind of reason why there is none and its detail."""
     if body is None:
         return "no person found", ""
     if _is_empty(body, searcher.config):
@@ -133,8 +131,7 @@ def _search(
         if not isinstance(compared, Calibration) or compared.iou > minimum_iou:
             return compared
         return "the silhouettes do not overlap", f"the IoU is {compared.iou:.3f}"
-    seconds, last = before or (1.0, None)
-    found = searcher.search(body.keypoints, body.visibility, body.silhouette, last=last, seconds=seconds)
+    found = searcher.search(body.keypoints, body.visibility, body.silhouette, previous=previous)
     if found is not None:
         if found.iou > minimum_iou:
             return Calibration(found.transform, found.subset, found.iou)

@@ -106,9 +106,7 @@ def fit_image(
     return fit_geometry(image, width=width, height=height, mode=mode).apply(image)
 
 
-def fit_geometry(
-    image: NDArray[Any], *, width: int, height: int, mode: FitMode = DEFAULT_FIT_MODE
-) -> FitGeometry:
+def fit_geometry(image: NDArray[Any], *, width: int, height: int, mode: FitMode = DEFAULT_FIT_MODE) -> FitGeometry:
     """Where fit_image lays the picture. Raises InputError as fit_image does."""
     if image.ndim not in (2, 3) or image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise InputError(f"a picture is HW or HWC, uint8, uint16 or floating, got {image.shape = } {image.dtype = }")

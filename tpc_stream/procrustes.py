@@ -12,7 +12,7 @@ from tpc_stream import subset_search as loops
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
 from tpc_stream.silhouettes import ReferenceSilhouette, TargetSilhouette, mask_iou
-from tpc_stream.steady import NOWHERE, Anchor, SteadyConfig
+from tpc_stream.steady import NOWHERE, Anchor, Previous, SteadyConfig
 from tpc_stream.warp import rescaled, screened, warp
 
 __all__ = [
@@ -143,13 +143,12 @@ class Searcher:
         visibility: NDArray[np.floating],
         mask: NDArray[np.uint8],
         *,
-        last: Similarity | None = None,
-        seconds: float = 1 / 30,
+        previous: Previous | None = None,
     ) -> SearchResult | None:
         """See `search`: the target's keypoints [17, 2], visibility [17] and mask HW uint8.
 
-        `last`, the transform of the frame `seconds` before, steadies the answer by `config.steady`: of all subsets whose IoU is
-        at most `tolerance` less than the best, the one whose IoU less the cost of the move is highest.
+        `previous`, the answer of the frame before, steadies this one by `config.steady`: of all subsets whose IoU is
+        within the tolerance of the best, the one whose IoU less the cost of the move is highest.
         """
         config, reference = self.config, self.silhouette
         common = common_points(self.keypoints, self.visibility, keypoints, visibility, threshold=config.visibility)
@@ -157,9 +156,9 @@ class Searcher:
         if len(common) < 2 or reference.area == 0 or target.area == 0:
             return None
         anchor: Anchor | None = None
-        if last is not None and config.steady.tolerance > 0:
+        if previous is not None and config.steady.tolerance > 0:
             samples = reference.samples[config.rounds[-1].samples]
-            anchor = Anchor.of(last, seconds=seconds, samples=samples, config=config.steady)
+            anchor = Anchor.of(previous, samples=samples, config=config.steady)
         x, y = self.keypoints[common].astype(np.float64), keypoints[common].astype(np.float64)
         scores, steadied = score_all(x, y, reference, target, config, anchor=anchor)
         later = config.rounds[1:]
@@ -173,7 +172,7 @@ class Searcher:
             subsets, fits = subsets[kept], fits[kept]
             scores, steadied = score_fits(fits, reference, target, estimate, anchor=anchor)
         if anchor is not None and len(scores):  # what is too far behind the best needs no measuring
-            steadied[scores < scores.max() - config.steady.tolerance - SPARE_IOU] = -np.inf
+            steadied[scores < scores.max() - anchor.tolerance - SPARE_IOU] = -np.inf
         best: list[tuple[SearchResult, float]] = []
         for i in _kept(scores, steadied, config.exact_subsets, anchor):
             a, t = complex(*fits[i, :2]), complex(*fits[i, 2:])
@@ -184,7 +183,7 @@ class Searcher:
                 best.append((result, 0.0 if anchor is None else anchor.cost(a, t)))
         if not best:
             return None
-        least = max(result.iou for result, _ in best) - (config.steady.tolerance if anchor is not None else 0.0)
+        least = max(result.iou for result, _ in best) - (0.0 if anchor is None else anchor.tolerance)
         return max((b for b in best if b[0].iou >= least), key=lambda b: b[0].iou - b[1])[0]
 
 

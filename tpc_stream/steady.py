@@ -20,16 +20,18 @@ class SteadyConfig:
     (docs/calibration.md).
     """
 
-    tolerance: float = 0.025
-    """IoU, [0, 1): so much less than the best is allowed in a frame. 0 is the paper's pure argmax."""
+    tolerance: float = 0.09
+    """Of the last frame's IoU squared, [0, 1): so much IoU less than the best is allowed in a frame, which is 0.044 at
+    an IoU of 0.7 and 0.023 at 0.5. Squared, because where two shapes agree little the IoU changes little however they
+    are laid. 0 is the paper's pure argmax."""
     speed_weight: float = 0.004
-    """IoU times seconds: what it is worth to move by the silhouette's own size less per second. By speed, so that it
-    means the same at every frame rate. How far it moves is the root mean square shift of its pixels; its size their
-    root mean square distance from their mean."""
-    glide_speed: float = 3.0
-    """Sizes per second: at this speed the cost is twice what the proportion says, and so on, so that a glide of a few
-    frames is cheaper than one jump."""
-    scale_weight: float = 0.3
+    """Of the last frame's IoU squared, seconds: the IoU that it is worth to move slower by one own size per second. By
+    speed, so that it means the same at every frame rate. How far the silhouette moves is the root mean square shift
+    of its pixels; its size their root mean square distance from their mean."""
+    glide_speed: float = 2.0
+    """Sizes per second: at this speed the cost is twice what the proportion says, at twice it three times, and so on,
+    so that a glide of a few frames is cheaper than one jump."""
+    scale_weight: float = 0.29
     """IoU that a change of scale is worth, at (s'^2 - s^2) / (s'^2 + s^2) = 1; a change by 10 % is 0.1 of it. However
     fast: people change their pose and place quickly, their distance slowly. A squat is no step back."""
     restart_frames: int = 0
@@ -38,7 +40,7 @@ class SteadyConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance < 1:
-            raise InputError(f"the tolerance is an IoU in [0, 1), got {self.tolerance}")
+            raise InputError(f"the tolerance is a share in [0, 1), got {self.tolerance}")
         for name in ("speed_weight", "scale_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -54,6 +56,17 @@ class SteadyConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Previous:
+    """The answer of the frame before."""
+
+    transform: Similarity
+    iou: float
+    """Its IoU, [0, 1]."""
+    seconds: float
+    """How long ago; above 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """The transform to stay near, and the silhouette whose moves are counted."""
 
@@ -65,18 +78,30 @@ class Anchor:
     """Of the reference's silhouette, pixels."""
     spread: float
     """Root mean square distance of the silhouette's pixels from their mean, pixels; above 0."""
+    tolerance: float
+    """IoU, of this frame."""
+    speed_weight: float
+    """IoU times seconds, of this frame."""
     seconds: float
-    """Since the last frame; above 0."""
     config: SteadyConfig
 
     @classmethod
-    def of(cls, last: Similarity, *, seconds: float, samples: NDArray[np.float64], config: SteadyConfig) -> Anchor:
+    def of(cls, previous: Previous, *, samples: NDArray[np.float64], config: SteadyConfig) -> Anchor:
         """`samples` [2, K]: points that share the silhouette evenly, pixels."""
         points = samples[0] + 1j * samples[1]
         mean = complex(points.mean())
         spread = math.sqrt(float((np.abs(points - mean) ** 2).mean()))
-        a = last.scale * complex(math.cos(last.angle_radians), math.sin(last.angle_radians))
-        return cls(a, complex(*last.translation_pixels), mean, max(spread, 1e-3), max(seconds, 1e-3), config)
+        last, share = previous.transform, previous.iou**2
+        return cls(
+            a=last.scale * complex(math.cos(last.angle_radians), math.sin(last.angle_radians)),
+            t=complex(*last.translation_pixels),
+            mean=mean,
+            spread=max(spread, 1e-3),
+            tolerance=config.tolerance * share,
+            speed_weight=config.speed_weight * share,
+            seconds=max(previous.seconds, 1e-3),
+            config=config,
+        )
 
     def cost(self, a: complex, t: complex) -> float:
         """IoU that the move from the last transform to y = a x + t is worth."""
@@ -86,7 +111,7 @@ class Anchor:
         speed = moved / (abs(self.a) * self.spread * self.seconds)
         rescaled = abs(after - before) / (after + before)
         config = self.config
-        return config.speed_weight * speed * (1 + speed / config.glide_speed) + config.scale_weight * rescaled
+        return self.speed_weight * speed * (1 + speed / config.glide_speed) + config.scale_weight * rescaled
 
     def in_cells(self, *, cell: int, x_origin: complex, ring: int) -> NDArray[np.float32]:
         """[10] for `subset_search.score_fits`: points are (x - `x_origin`) / cell, positions y / cell + `ring`."""
@@ -96,7 +121,7 @@ class Anchor:
         return np.array(
             [
                 self.a.real, self.a.imag, mean.real, mean.imag, landed.real, landed.imag, spread**2,
-                self.config.speed_weight * per_cell, per_cell / self.config.glide_speed, self.config.scale_weight,
+                self.speed_weight * per_cell, per_cell / self.config.glide_speed, self.config.scale_weight,
             ],
             np.float32,
         )  # fmt: skip

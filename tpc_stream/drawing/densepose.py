@@ -27,7 +27,7 @@ _FRONT_PARTS: dict[str, tuple[int, int]] = {
 }  # fmt: skip
 """Limb -> the numbers of DensePose's parts, (right, left), of somebody who is seen from the front."""
 _BACK_PARTS = _FRONT_PARTS | {"torso": (1, 1), "upper_leg": (7, 8), "lower_leg": (11, 12)}
-_WIDTHS = {"head": 0.32, "torso": 0.5, "upper_leg": 0.22, "lower_leg": 0.16, "foot": 0.14, "upper_arm": 0.14,
+_WIDTHS = {"head": 0.24, "torso": 0.5, "upper_leg": 0.22, "lower_leg": 0.16, "foot": 0.14, "upper_arm": 0.14,
            "lower_arm": 0.12, "hand": 0.12}  # fmt: skip
 """Half the width of a limb, in lengths of the torso's upper edge or height, whichever is longer."""
 
@@ -113,12 +113,12 @@ def _limbs(points: NDArray[np.float64], seen: NDArray[np.bool_]) -> list[_Limb]:
         ):
             middle, last = at.get(f"{word}_{joint}"), at.get(f"{word}_{tip}")
             if start is not None and middle is not None:
-                add(upper, side, start, middle)
+                add(upper, side, start + (0.2 if upper == "upper_leg" else 0.0) * (middle - start), middle)
             if middle is not None and last is not None:
                 add(lower, side, middle, last)
                 add(end, side, last + reach * 0.3 * (last - middle), last + reach * (last - middle))
     if hips:
-        add("torso", 0, neck + 0.25 * (waist - neck), waist - 0.15 * (waist - neck))
+        add("torso", 0, neck + 0.15 * (waist - neck), waist + 0.05 * (waist - neck))
     face = [at[name] for name in KEYPOINT_NAMES[:5] if name in at]
     if face:
         centre = np.mean(face, axis=0)
