@@ -1,10 +1,10 @@
 """`python -m bench seams`: whether the picture jumps where windows, chunks or groups of Iterative Propagation meet.
 
-How much a frame differs from the one before is mostly its motion. So the same clip is also made with every frame on its
-own (windows of one frame, no groups), and each difference is divided by the difference there: 1 is what the motion
-alone makes. The ratio of a seam is such a quotient at a border over the interior's mean; told are their mean and p95.
-Where every frame begins a chunk, or lies in a cross-fade, there is no interior, and 1 stands for it. A difference is the mean over all values of
-the picture, of [0, 255].
+How much a frame differs from the one before is mostly its motion. So the same clip is also made with every frame on
+its own (windows of one frame, no groups), and each difference is divided by the difference there: 1 is what the
+motion alone makes. The ratio of a seam is such a quotient at a border over the interior's mean; told are their mean
+and p95. Where every frame begins a chunk, or lies in a cross-fade, there is no interior, and 1 stands for it. A
+difference is the mean over all values of the picture, of [0, 255].
 """
 
 from __future__ import annotations
