@@ -21,7 +21,8 @@ import numpy as np
 
 from bench.calibration_inputs import SEEN, Inputs, drawn, official
 from tpc_stream import subset_search as loops
-from tpc_stream.procrustes import SearchConfig, Searcher, fit, mask_iou, score_all, score_fits, warm_up, warp
+from tpc_stream.procrustes import SearchConfig, Searcher, fit, mask_iou, warm_up, warp
+from tpc_stream.searcher import score_all, score_fits
 from tpc_stream.silhouettes import TargetSilhouette
 from tpc_stream.steady import NOWHERE, Previous
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +130,14 @@ def test_common_points_leave_out_what_is_unseen_or_not_a_number() -> None:
     other[3, 1], other[5, 0], half[7], half[9] = np.nan, np.inf, 0.49, np.nan
     common = common_points(points, seen, other, half, threshold=0.5)
     assert sorted(set(range(17)) - set(common.tolist())) == [3, 5, 7, 9]
+
+
+def test_it_is_usable_without_the_rest(project: Path) -> None:
+    """The pose estimator, the decoder and the engines are neither imported nor needed."""
+    code = (
+        "import sys, numpy as np; from tpc_stream.procrustes import fit\n"
+        "assert fit(np.eye(3, 2), 2 * np.eye(3, 2)).scale == 2\n"
+        "print(sorted({'av', 'mediapipe', 'onnxruntime', 'typer', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

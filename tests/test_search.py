@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from tests.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
-from tpc_stream.procrustes import Round, SearchConfig, Searcher, SearchResult, fit, search, warp
+from tpc_stream.procrustes import Round, SearchConfig, Searcher, SearchResult, common_points, fit, search, warp
+from tpc_stream.silhouettes import TargetSilhouette
+from tpc_stream.subset_search import fit_subsets
 
 PORTRAIT = placed(STANDING, Similarity(0.9, 0.5, (120.0, 130.0)))
 SEEN = np.ones(17, np.float32)
@@ -207,3 +209,26 @@ def test_works_where_no_folder_can_hold_the_machine_code(project: Path, tmp_path
         [sys.executable, "-W", "error", "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "ran", "")
+
+
+@pytest.mark.slow
+@pytest.mark.samples
+def test_ten_official_frames_against_every_subset_warped(shared: Path) -> None:
+    """131,054 exact IoUs a frame: within 0.003 of the best of them."""
+    from bench.calibration_inputs import official
+
+    inputs = official(shared, 93, all_seen=False)
+    own = inputs.reference
+    searcher = Searcher(own.keypoints, own.visibility, own.silhouette)
+    for body in inputs.frames[4::9]:
+        common = common_points(own.keypoints, own.visibility, body.keypoints, body.visibility)
+        result = searcher.search(body.keypoints, body.visibility, body.silhouette)
+        target = TargetSilhouette.of(body.silhouette, threshold=128)
+        x, y = own.keypoints[common].astype(np.float64), body.keypoints[common].astype(np.float64)
+        every = np.array([s for s in range(1 << len(common)) if s.bit_count() >= 2])
+        best = 0.0
+        for a0, a1, t0, t1 in fit_subsets(x, y, every):
+            transform = Similarity(math.hypot(a0, a1), math.atan2(a1, a0), (t0, t1))
+            if 1 / 8 <= transform.scale <= 8:
+                best = max(best, target.iou(searcher.silhouette, transform))
+        assert result is not None and best - 0.003 <= result.iou <= best + 1e-9

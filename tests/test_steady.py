@@ -13,7 +13,8 @@ from tests.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.calibrate import CalibrationConfig, calibrate
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame, Similarity
-from tpc_stream.procrustes import SearchConfig, Searcher, score_all, score_fits
+from tpc_stream.procrustes import SearchConfig, Searcher
+from tpc_stream.searcher import score_all, score_fits
 from tpc_stream.silhouettes import TargetSilhouette
 from tpc_stream.steady import Anchor, Previous, SteadyConfig
 from tpc_stream.subset_search import fit_subsets
