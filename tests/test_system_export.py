@@ -106,22 +106,21 @@ def test_a_system_is_animated_from_end_to_end(export: Export) -> None:
     assert {item.image.shape for item in done} == {(SIZE, SIZE, 3)}
 
 
-STRETCHED = pytest.mark.xfail(
-    strict=True, reason="28 dB: random weights give it little contrast, and it stretches that"
-)
+def missing(name: str, decibels: float) -> object:
+    """A system that is known to miss the bar on random weights; strict, so that meeting it is noticed."""
+    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=f"{decibels} dB measured, not yet 40"))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("dreampose", marks=[pytest.mark.slow, STRETCHED]),
-        pytest.param("disco", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["disco", missing("dreampose", 38.2), missing("animate-anyone", 31.3)])
 def test_half_precision_changes_no_picture_much(export: Export, name: str) -> None:
-    half, full = export(name, "fp16").folder, export(name).folder
-    # of random weights, which let an error grow more than trained ones; the stretch of contrast adds to it
-    floor = 36 if name == "dreampose" else 40
-    assert psnr(Stream(half).run(), Stream(full).run()) >= floor
-    size = {folder: sum(file.stat().st_size for file in folder.glob("*.onnx")) for folder in (half, full)}
-    assert size[half] < 0.6 * size[full]
+    half, full = Stream(export(name, "fp16").folder), Stream(export(name).folder)
+    usual = {"guidance_scale": full.bundle.manifest.sampling.guidance_scale}
+    assert psnr(half.run(**usual), full.run(**usual)) >= 40
+
+
+@pytest.mark.slow
+def test_half_precision_takes_about_half_the_space(export: Export) -> None:
+    half, full = Stream(export("dreampose", "fp16").folder), Stream(export("dreampose").folder)
+    sizes = [sum(file.stat().st_size for file in stream.bundle.folder.glob("*.onnx")) for stream in (half, full)]
+    assert sizes[0] < 0.6 * sizes[1]
