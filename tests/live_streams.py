@@ -97,6 +97,11 @@ class Broadcaster:
     def url(self) -> str:
         return f"{'http' if self._http else 'tcp'}://127.0.0.1:{self.port}"
 
+    @property
+    def number(self) -> int:
+        """Of the picture that is sent next."""
+        return self._number
+
     def on(self) -> None:
         server = socket.create_server(("127.0.0.1", self.port), reuse_port=True)
         self._off = threading.Event()

@@ -18,7 +18,7 @@ from tpc_stream.errors import InputError
 from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame, Similarity
 from tpc_stream.portrait import prepare_portrait
 from tpc_stream.pose import PoseEstimator
-from tpc_stream.procrustes import SearchConfig, fit, mask_iou, warp
+from tpc_stream.procrustes import Round, SearchConfig, Searcher, fit, mask_iou, warp
 from tpc_stream.steady import SteadyConfig
 
 SEEN = np.ones(17, np.float32)
@@ -202,3 +202,24 @@ def test_official_sample_every_tenth_frame(shared: Path) -> None:
 @pytest.mark.samples
 def test_official_sample_all_frames(shared: Path) -> None:
     check_official(shared, every=1)
+
+
+@pytest.mark.slow
+@pytest.mark.samples
+def test_ten_official_frames_are_within_brute_force(shared: Path) -> None:
+    """Every subset of the 17 points has its transform's overlap measured in full, none is estimated."""
+    prepared, items = official(shared, every=10)
+    own = prepared.body
+    everything = SearchConfig(rounds=(Round(None, 64, 64),), exact_subsets=1 << 17)
+    quick, slow = (Searcher(own.keypoints, own.visibility, prepared.mask, config=c) for c in (None, everything))
+    behind = []
+    for item in items:
+        assert item.body is not None
+        target = item.body.keypoints, item.body.visibility, item.body.silhouette
+        found, best = quick.search(*target), slow.search(*target)
+        assert found is not None and best is not None
+        _, warped = warp(prepared.image, prepared.mask, best.transform, width=512, height=512)
+        assert mask_iou(warped, item.body.silhouette) == pytest.approx(best.iou, abs=1e-3)
+        behind.append(best.iou - found.iou)
+    assert len(behind) == 10 and max(behind) <= 0.003
+    assert min(behind) >= -1e-6, "nothing is better than the best of all"

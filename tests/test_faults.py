@@ -20,6 +20,7 @@ from tests.fake_clock import time_limit
 from tests.live_streams import broadcasting, wait_until
 from tests.synthetic import body, frame
 from tpc_stream.captured import CapturedFrames
+from tpc_stream.denoise import Denoiser
 from tpc_stream.errors import EngineError, SinkError, SourceError
 from tpc_stream.frame import AnimatedFrame, Frame, PosedFrame
 from tpc_stream.motion import Motion, open_motion
@@ -124,7 +125,7 @@ def test_a_camera_that_falls_silent_does_not_hold_the_end_up(animator: Animator)
     assert time.monotonic() - began < END_SECONDS
 
 
-@pytest.mark.parametrize("name", ["fit_frames", "calibrate", "denoise", "decode", "pose"])
+@pytest.mark.parametrize("name", ["fit_frames", "calibrate", "condition", "denoise", "decode", "pose"])
 def test_an_error_in_any_stage_stops_every_thread(
     name: str, animator: Animator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,8 @@ def test_an_error_in_any_stage_stops_every_thread(
 
     if name == "pose":
         monkeypatch.setattr(animator, "_pose_stage", failing)
+    elif name in ("condition", "denoise"):
+        monkeypatch.setattr(Denoiser, name, staticmethod(failing))
     else:
         monkeypatch.setattr(tpc_stream.pipeline, name, failing)
     before = threading.active_count()
@@ -249,6 +252,8 @@ def test_sigterm_ends_a_live_run_with_a_whole_file(tiny: Path, reference: Path, 
         with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
             try:
                 wait_until(lambda: process.poll() is not None or (out.exists() and out.stat().st_size > 0), 180)
+                begun = server.number  # the file is there while its first frame is being encoded
+                wait_until(lambda: process.poll() is not None or server.number > begun + 30)
                 process.terminate()
                 _, err = process.communicate(timeout=30)
             finally:

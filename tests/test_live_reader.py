@@ -10,18 +10,28 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fake_clock import time_limit
-from tests.live_streams import DATAGRAM, SIZE, broadcasting, free_port, send_frames, wait_until
+from tests.live_streams import DATAGRAM, SIZE, Broadcaster, broadcasting, free_port, send_frames, wait_until
 from tests.media import read_bars
 from tpc_stream.errors import InputError, SourceError
 from tpc_stream.frame import Frame
 from tpc_stream.motion import Motion, open_motion
 from tpc_stream.reading.source_info import SourceOptions
 
+OFF_SECONDS = 0.5  # well above what is allowed between two clocks below
 QUICK = SourceOptions(open_timeout_seconds=5, stall_seconds=0.4, retry_seconds=0.05, reconnect_seconds=20)
+_opened: list[Motion] = []
+
+
+def opened(url: str, *, options: SourceOptions = QUICK, **choices: Any) -> Motion:
+    """The motion, open until the test ends, however that ends."""
+    motion = open_motion(url, options=options, **choices)
+    _opened.append(motion)
+    return motion
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +40,8 @@ def hard_limit() -> Iterator[None]:
     before = set(threading.enumerate())
     with time_limit(60):
         yield
+        while _opened:
+            _opened.pop().close()
         wait_until(lambda: set(threading.enumerate()) <= before)
 
 
@@ -45,40 +57,47 @@ def take(frames: Iterator[Frame], count: int) -> list[Frame]:
     return list(itertools.islice(frames, count))
 
 
+def caught_up(frames: Iterator[Frame], server: Broadcaster) -> list[Frame]:
+    """What arrived while the stream was opened is read in one go; the frames until they come as they are sent."""
+    passed = take(frames, 1)
+    while read_bars(passed[-1].image) < server.number - 2:
+        passed += take(frames, 1)
+    return passed
+
+
 @pytest.mark.parametrize("http", [False, True])
 def test_a_stream_is_opened_once_and_found_again(http: bool) -> None:
     with broadcasting(http=http) as server:
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         info = motion.info
         assert (info.live, info.waits, info.width, info.height, info.rate) == (True, False, *SIZE, 30)
         assert server.connections == 1
         frames = iter(motion)
-        before = take(frames, 5)
+        every = caught_up(frames, server) + take(frames, 5)
         server.off()
         assert motion.report.reconnects == 0
+        time.sleep(OFF_SECONDS)
         server.on()
-        returned = time.monotonic()
-        numbers = [frame.index for frame in before]
-        after: list[Frame] = []
-        while motion.report.reconnects == 0 or len(after) < 5:
-            after += take(frames, 1)
-            if motion.report.reconnects and len(after) == 1:
-                assert time.monotonic() - returned < 2
-        after += take(frames, 5)
+        returned = time.perf_counter()
+        while every[-1].captured_seconds < returned:
+            every += take(frames, 1)
+        assert time.perf_counter() - returned < 2
+        assert motion.report.reconnects == 1
+        first = len(every) - 1
+        every += take(frames, 10)
         assert server.connections == 2
-        every = before + after
-        numbers = [frame.index for frame in every]
-        assert numbers == list(range(len(every)))
+        assert [frame.index for frame in every] == list(range(len(every)))
         assert all(b.pts_seconds > a.pts_seconds for a, b in pairwise(every))
         assert all(b.captured_seconds >= a.captured_seconds for a, b in pairwise(every))
         # the gap in the times is the gap on the wall
-        gap = max(pairwise(every), key=lambda pair: pair[1].pts_seconds - pair[0].pts_seconds)
-        wall = gap[1].captured_seconds - gap[0].captured_seconds
-        assert float(gap[1].pts_seconds - gap[0].pts_seconds) == pytest.approx(wall, abs=0.3)
+        last_before, first_after = every[first - 1 : first + 1]
+        wall = first_after.captured_seconds - last_before.captured_seconds
+        assert wall > OFF_SECONDS / 2
+        assert float(first_after.pts_seconds - last_before.pts_seconds) == pytest.approx(wall, abs=0.3)
         shown = [read_bars(frame.image) for frame in every]
         assert shown == sorted(shown)
         assert ended(motion) < 2
-        assert motion.report.offline_seconds > 0
+        assert motion.report.offline_seconds > OFF_SECONDS / 2
 
 
 def test_datagrams_are_read() -> None:
@@ -94,7 +113,7 @@ def test_datagrams_are_read() -> None:
         )
         thread.start()
         try:
-            motion = open_motion(f"udp://127.0.0.1:{port}", options=QUICK)
+            motion = opened(f"udp://127.0.0.1:{port}")
             shown = [read_bars(frame.image) for frame in take(iter(motion), 10)]
             assert len(shown) == 10 and shown == sorted(shown)
             assert ended(motion) < 2
@@ -105,7 +124,7 @@ def test_datagrams_are_read() -> None:
 
 def test_what_the_run_was_not_ready_for_counts_nowhere() -> None:
     with broadcasting(rate=60) as server:
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         time.sleep(0.3)  # the reference is prepared meanwhile; about 18 frames pass
         first = next(iter(motion))
         assert first.index == 0 and first.pts_seconds == 0
@@ -117,7 +136,7 @@ def test_what_the_run_was_not_ready_for_counts_nowhere() -> None:
 
 def test_every_dropped_frame_is_known() -> None:
     with broadcasting(rate=60) as server:
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         shown: list[int] = []
         for frame in motion:
             time.sleep(0.05)
@@ -133,7 +152,7 @@ def test_every_dropped_frame_is_known() -> None:
 
 def test_a_stream_that_falls_silent_is_opened_anew() -> None:
     with broadcasting() as server:
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         frames = iter(motion)
         take(frames, 3)
         server.mute()
@@ -146,7 +165,7 @@ def test_a_stream_that_falls_silent_is_opened_anew() -> None:
 def test_a_source_that_is_gone_for_good_ends_the_frames() -> None:
     options = SourceOptions(stall_seconds=0.3, retry_seconds=0.05, reconnect_seconds=0.3)
     with broadcasting() as server:
-        motion = open_motion(server.url, options=options)
+        motion = opened(server.url, options=options)
         frames = iter(motion)
         take(frames, 3)
         server.off()
@@ -158,7 +177,7 @@ def test_a_source_that_is_gone_for_good_ends_the_frames() -> None:
 
 def test_stopping_does_not_wait_for_a_source_that_is_away() -> None:
     with broadcasting() as server:
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         take(iter(motion), 2)
         server.off()
         time.sleep(0.1)
@@ -177,12 +196,12 @@ def test_what_a_live_source_cannot_do_is_refused() -> None:
     with broadcasting() as server:
         for choice, words in (({"realtime": True}, "--realtime"), ({"start_seconds": 1}, "--start")):
             with pytest.raises(InputError, match=f"{words} is for files"):
-                open_motion(server.url, options=QUICK, **choice)
+                opened(server.url, **choice)
 
 
 def test_size_and_clock_may_change_in_mid_stream() -> None:
     with broadcasting() as server:
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         frames = iter(motion)
         first = take(frames, 3)
         server.off()
@@ -202,11 +221,12 @@ def test_size_and_clock_may_change_in_mid_stream() -> None:
 
 def test_the_end_and_the_number_of_frames_hold_for_what_is_kept() -> None:
     with broadcasting() as server:
-        motion = open_motion(server.url, options=QUICK, max_frames=4)
+        motion = opened(server.url, max_frames=4)
         assert motion.info.frame_count_estimate == 4
         assert [frame.index for frame in motion] == [0, 1, 2, 3]
         ended(motion)
-        motion = open_motion(server.url, options=QUICK, end_seconds=0.5)
+        motion = opened(server.url, end_seconds=0.5)
+        time.sleep(0.2)  # what arrived while it was opened is read in one go, and counts nowhere
         times = [frame.pts_seconds for frame in motion]
         assert 5 < len(times) <= 16 and max(times) < 0.5
         ended(motion)
@@ -215,7 +235,7 @@ def test_the_end_and_the_number_of_frames_hold_for_what_is_kept() -> None:
 def test_a_damaged_stream_goes_on() -> None:
     with broadcasting(rate=60) as server:
         server.format, server.blank_every = "flv", 7
-        motion = open_motion(server.url, options=QUICK)
+        motion = opened(server.url)
         got = take(iter(motion), 30)
         assert len(got) == 30
         ended(motion)
@@ -224,7 +244,7 @@ def test_a_damaged_stream_goes_on() -> None:
 
 @pytest.mark.skipif(not Path("/dev/video0").exists(), reason="no camera at /dev/video0")
 def test_a_real_camera_gives_frames() -> None:
-    motion = open_motion("webcam")
+    motion = opened("webcam")
     frames = take(iter(motion), 5)
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
     assert frames[0].image.shape[:2] == (motion.info.height, motion.info.width)
@@ -233,6 +253,6 @@ def test_a_real_camera_gives_frames() -> None:
 
 @pytest.mark.skipif(not os.environ.get("DISPLAY"), reason="no screen: DISPLAY is not set")
 def test_a_real_screen_gives_frames() -> None:
-    motion = open_motion("screen:64x48")
+    motion = opened("screen:64x48")
     assert [frame.image.shape for frame in take(iter(motion), 3)] == [(48, 64, 3)] * 3
     assert ended(motion) < 2

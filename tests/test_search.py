@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.recovery import recover
 from tests.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
@@ -232,3 +233,10 @@ def test_ten_official_frames_against_every_subset_warped(shared: Path) -> None:
             if 1 / 8 <= transform.scale <= 8:
                 best = max(best, target.iou(searcher.silhouette, transform))
         assert result is not None and best - 0.003 <= result.iou <= best + 1e-9
+
+
+@pytest.mark.parametrize(("seed", "displaced"), [(21, 0.2), (23, 0.2), (28, 0.2), (28, 0.4)])
+def test_points_that_are_right_give_the_very_transform_among_wrong_ones(seed: int, displaced: float) -> None:
+    """Here 1536 subsets with a moved point look better than the perfect ones to the first, rough estimate."""
+    pixels, degrees = recover(seed=seed, noise_pixels=0.0, displaced=displaced)
+    assert pixels <= 0.5 and degrees <= 0.1

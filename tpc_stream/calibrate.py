@@ -88,19 +88,19 @@ def calibrate(
     if config.transform != "procrustes":
         other = Comparison(replace(portrait.body, silhouette=portrait.mask), searcher, config.transform)
     good: tuple[Fraction, Transform] | None = None
-    last: tuple[Fraction, Similarity, float] | None = None
+    last: tuple[Fraction, Calibration] | None = None
     for item in posed:
         pts = item.frame.pts_seconds
         if config.search.steady.forgets(item.frame.index):
             last = None
-        previous = None if last is None else Previous(last[1], last[2], float(pts - last[0]))
+        previous = None if last is None else _previous(last[1], seconds=float(pts - last[0]))
         began = time.perf_counter()
         answer = _search(searcher, item.body, config.minimum_iou, other, previous)
         seconds = time.perf_counter() - began if item.body is not None else math.nan
         if isinstance(answer, Calibration):
             calibration, good = replace(answer, search_seconds=seconds), (pts, answer.transform)
             report.iou_sum += answer.iou
-            last = (pts, answer.transform, answer.iou) if isinstance(answer.transform, Similarity) else None
+            last = (pts, answer)
         else:
             last = None
             kind, detail = answer
@@ -112,6 +112,13 @@ def calibrate(
             calibration = Calibration(transform, 0, iou, status, f"{kind}: {detail}" if detail else kind, seconds)
         report.frames[calibration.status] += 1
         yield CalibratedFrame(item.frame, item.body, calibration)
+
+
+def _previous(calibration: Calibration, *, seconds: float) -> Previous | None:
+    transform = calibration.transform
+    if not isinstance(transform, Similarity):
+        return None
+    return Previous(transform, calibration.iou, seconds, calibration.lost)
 
 
 def _search(
@@ -134,7 +141,7 @@ def _search(
     found = searcher.search(body.keypoints, body.visibility, body.silhouette, previous=previous)
     if found is not None:
         if found.iou > minimum_iou:
-            return Calibration(found.transform, found.subset, found.iou)
+            return Calibration(found.transform, found.subset, found.iou, lost=found.lost)
         return "the silhouettes do not overlap", f"the best IoU is {found.iou:.3f}"
     config = searcher.config
     common = common_points(

@@ -55,7 +55,7 @@ class CalibrateOptions:
         if not 0 <= self.hold_seconds < math.inf:
             raise InputError(f"hold_seconds must be a number from 0 on, got {self.hold_seconds}")
         if not 0 <= self.steady_tolerance < 1:
-            raise InputError(f"steady_tolerance is an IoU from 0 up to 1, got {self.steady_tolerance}")
+            raise InputError(f"steady_tolerance is a share from 0 up to 1, got {self.steady_tolerance}")
         if not 0 <= self.min_visibility <= 1:
             raise InputError(f"min_visibility lies in [0, 1], got {self.min_visibility}")
 

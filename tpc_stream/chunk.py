@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tpc_stream.engine import Array
 from tpc_stream.frame import CalibratedFrame
 from tpc_stream.manifest import Manifest
-from tpc_stream.network import Network
+from tpc_stream.network import CalibratedPicture, Network
 from tpc_stream.noise import frame_noise
 from tpc_stream.noise_levels import NoiseLevels
 from tpc_stream.pndm import PndmState, pndm_step
@@ -26,6 +26,8 @@ class Chunk:
     """Consecutive frames at one noise level."""
 
     frames: tuple[CalibratedFrame, ...]
+    carried: int
+    """How many of the first frames were in the chunk before."""
     shown: tuple[bool, ...]
     """Per frame, whether there is a person to show."""
     latents: NDArray[np.float32]
@@ -36,14 +38,11 @@ class Chunk:
     """What the pose graph is given."""
     pose: Mapping[str, Array]
     """What it wrote, where that holds for all steps; else nothing."""
+    calibrated: Mapping[int, CalibratedPicture]
+    """Of the drawn frames, by their global index."""
     step: int = 0
     """Steps that it has behind it."""
     pndm: PndmState = field(default_factory=PndmState)
-
-    @property
-    def by_index(self) -> dict[int, CalibratedFrame]:
-        """The frames by their global index."""
-        return {item.frame.index: item for item in self.frames}
 
     @property
     def drawn(self) -> tuple[int, ...]:
@@ -68,7 +67,10 @@ class Chunks:
         self._levels, self._seed, self._group_size = levels, seed, group_size
 
     def begin(self, window: Window) -> Chunk:
-        """The frames as noise (or the reference, noised), poses and draws: pure functions of seed and index."""
+        """The frames as noise (or the reference, noised), poses, draws and calibrated pictures.
+
+        Noise and draws are pure functions of seed and index. May run in another thread than what follows.
+        """
         told, shown = self._poses.inputs(window)
         draws = draw_window(
             window.index, len(window.frames), steps=len(self._levels), seed=self._seed, group_size=self._group_size
@@ -76,7 +78,8 @@ class Chunks:
         latents = self._start(window)
         follows = self._network.pose_follows_timestep
         pose = {} if follows else self._network.pose(told, latents, float(self._levels.timesteps[0]))
-        return Chunk(window.frames, shown, latents, draws, told, pose)
+        calibrated = self._network.calibrated({item.frame.index: item for item in window.frames}, draws.drawn)
+        return Chunk(window.frames, window.carried, shown, latents, draws, told, pose, calibrated)
 
     def done(self, chunk: Chunk) -> bool:
         return chunk.step == len(self._levels)

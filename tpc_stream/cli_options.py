@@ -69,7 +69,9 @@ Transform = Annotated[
 DEFAULT_STEADY_TOLERANCE = SteadyConfig().tolerance
 SteadyTolerance = Annotated[
     float,
-    typer.Option(min=0, help="IoU that a frame may lose for a steady picture; 0: none.", rich_help_panel="Calibration"),
+    typer.Option(
+        min=0, help="Share of IoU squared that a frame may lose to be steady; 0: none.", rich_help_panel="Calibration"
+    ),
 ]
 Schedule = Annotated[
     Literal["window", "diagonal"],

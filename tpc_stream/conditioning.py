@@ -17,7 +17,7 @@ from tpc_stream.graph_roles import has_context, unconditional_outputs
 from tpc_stream.manifest import Role
 from tpc_stream.plate import background_plate
 from tpc_stream.preprocess import encoder_pixels
-from tpc_stream.procrustes import screened, warp
+from tpc_stream.warp import Warper, screened
 
 Engines = Mapping[Role, Engine]
 Features = tuple[Array, ...]
@@ -45,11 +45,16 @@ class Conditioner:
         self._graph = bundle.feature_graph
         self._encoded_reference: Encoded | None = None
         self._context: Array | None = None
+        self._warper = Warper.of_person(portrait.image, portrait.mask)
 
     @property
     def follows_timestep(self) -> bool:
         """Whether features must be written anew at every denoising step."""
         return "timesteps" in self._graph.input_names
+
+    def prepare(self) -> None:
+        """Encodes the reference now; afterwards threads only read it."""
+        _ = self.reference(), self.context
 
     def reference(self) -> Encoded:
         """The reference as it is, or without its background where the bundle was trained so."""
@@ -93,7 +98,7 @@ class Conditioner:
         """C_i: the person of the reference, background screened out, laid onto a frame's person (section 4.1)."""
         with self._span("warp"):
             height, width = self._portrait.mask.shape
-            image, mask = warp(self._portrait.image, self._portrait.mask, transform, width=width, height=height)
+            image, mask = self._warper.warp_person(transform, width=width, height=height)
         return self._encode(image, mask, self._graph.input_names)
 
     def features(self, encoded: Sequence[Encoded], *, timestep: float) -> Features:

@@ -17,7 +17,7 @@ from tpc_stream.manifest import Schedule
 from tpc_stream.network import Network
 from tpc_stream.noise_levels import noise_levels
 from tpc_stream.pose_input import PoseInput
-from tpc_stream.window import Window, check_window, crossfade, windows
+from tpc_stream.window import check_window, crossfade, windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,94 @@ class DenoisedFrame:
         return self.frame.frame.index
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ConditionedFrame:
+    """A frame whose chunk is ready to be denoised, or waits for later frames of it."""
+
+    frame: CalibratedFrame
+    chunk: Chunk | None
+    """The chunk that this frame completes; None: a later one does."""
+
+    @property
+    def index(self) -> int:
+        return self.frame.frame.index
+
+
+class Denoiser:
+    """The denoising in two stages, so that frames are conditioned while those before them pass through the network.
+
+    Args:
+        pose_pictures: of a pose video, one for each frame; None: pose pictures are drawn where they are needed.
+    """
+
+    def __init__(
+        self,
+        *,
+        bundle: Bundle,
+        engines: Engines,
+        portrait: Portrait,
+        config: DenoiseConfig,
+        span: Span,
+        pose_pictures: Iterable[Frame] | None = None,
+    ) -> None:
+        check_window(length=config.window, overlap=config.overlap, group_size=config.group_size)
+        self._config = config
+        self._poses = PoseInput(bundle.manifest, hold_seconds=config.hold_seconds, pictures=pose_pictures)
+        self._network = Network(
+            bundle, engines, portrait, guidance_scale=config.guidance_scale, tpc=config.tpc, span=span
+        )
+        self._chunks = Chunks(
+            bundle.manifest,
+            self._network,
+            self._poses,
+            levels=noise_levels(bundle.manifest.sampling, steps=config.steps),
+            seed=config.seed,
+            group_size=config.group_size,
+        )
+
+    def condition(self, frames: Iterable[CalibratedFrame]) -> Iterator[ConditionedFrame]:
+        """Cuts the stream into chunks, and gives each its noise, poses and calibrated pictures; one out for one in."""
+        config = self._config
+        for window in windows(self._poses.watch(frames), length=config.window, overlap=config.overlap):
+            chunk = self._chunks.begin(window)
+            *earlier, last = window.frames[window.carried :]
+            for frame in earlier:
+                yield ConditionedFrame(frame, None)
+            yield ConditionedFrame(last, chunk)
+
+    def denoise(self, frames: Iterable[ConditionedFrame]) -> Iterator[DenoisedFrame]:
+        """Takes the chunks through their steps; frames leave, in order, as soon as nothing later touches them."""
+        begun = (item.chunk for item in frames if item.chunk is not None)
+        if self._config.schedule == "diagonal":
+            for chunk in diagonal_passes(begun, self._chunks, self._network):
+                yield from _leaving(chunk, chunk.latents, len(chunk.frames))
+        else:
+            yield from self._windowed(begun)
+
+    def _windowed(self, begun: Iterable[Chunk]) -> Iterator[DenoisedFrame]:
+        """Window by window, each through all steps at once; what two windows share is blended."""
+        chunks, held = self._chunks, list[DenoisedFrame]()
+        for chunk in begun:
+            while not chunks.done(chunk):
+                output = self._network.predict(
+                    chunk.latents,
+                    pose=chunks.pose(chunk),
+                    calibrated=chunk.calibrated,
+                    uses=chunks.uses(chunk),
+                    timestep=chunks.timestep(chunk),
+                )
+                chunk = chunks.moved(chunk, output)
+            latents, carried = chunk.latents, chunk.carried
+            if held:
+                latents[:carried] = crossfade(np.stack([item.latents for item in held]), latents[:carried])
+            leaving = max(len(chunk.frames) - self._config.overlap, 0)
+            made = list(_leaving(chunk, latents, leaving))
+            yield from made[:leaving]
+            held = made[leaving:]
+        for k, item in enumerate(held):
+            yield DenoisedFrame(item.frame, item.latents, item.shown, ends_batch=k == len(held) - 1)
+
+
 def denoise(
     frames: Iterable[CalibratedFrame],
     *,
@@ -69,50 +157,11 @@ def denoise(
     span: Span,
     pose_pictures: Iterable[Frame] | None = None,
 ) -> Iterator[DenoisedFrame]:
-    """Denoises the stream; frames leave, in order, as soon as nothing later touches them.
-
-    Args:
-        pose_pictures: of a pose video, one for each frame; None: pose pictures are drawn where they are needed.
-    """
-    check_window(length=config.window, overlap=config.overlap, group_size=config.group_size)
-    poses = PoseInput(bundle.manifest, hold_seconds=config.hold_seconds, pictures=pose_pictures)
-    network = Network(bundle, engines, portrait, guidance_scale=config.guidance_scale, tpc=config.tpc, span=span)
-    chunks = Chunks(
-        bundle.manifest,
-        network,
-        poses,
-        levels=noise_levels(bundle.manifest.sampling, steps=config.steps),
-        seed=config.seed,
-        group_size=config.group_size,
+    """Both stages of a `Denoiser`, one after the other in the caller's thread."""
+    denoiser = Denoiser(
+        bundle=bundle, engines=engines, portrait=portrait, config=config, span=span, pose_pictures=pose_pictures
     )
-    cut = windows(poses.watch(frames), length=config.window, overlap=config.overlap)
-    if config.schedule == "diagonal":
-        for chunk in diagonal_passes(cut, chunks, network):
-            yield from _leaving(chunk, chunk.latents, len(chunk.frames))
-    else:
-        yield from _windowed(cut, chunks, network, overlap=config.overlap)
-
-
-def _windowed(cut: Iterable[Window], chunks: Chunks, network: Network, *, overlap: int) -> Iterator[DenoisedFrame]:
-    """Window by window, each through all steps at once; what two windows share is blended."""
-    held: list[DenoisedFrame] = []
-    for window in cut:
-        chunk = chunks.begin(window)
-        network.calibrate(chunk.by_index, chunk.drawn)
-        while not chunks.done(chunk):
-            output = network.predict(
-                chunk.latents, pose=chunks.pose(chunk), uses=chunks.uses(chunk), timestep=chunks.timestep(chunk)
-            )
-            chunk = chunks.moved(chunk, output)
-        latents = chunk.latents
-        if held:
-            latents[: window.carried] = crossfade(np.stack([item.latents for item in held]), latents[: window.carried])
-        leaving = max(len(window.frames) - overlap, 0)
-        made = list(_leaving(chunk, latents, leaving))
-        yield from made[:leaving]
-        held = made[leaving:]
-    for k, item in enumerate(held):
-        yield DenoisedFrame(item.frame, item.latents, item.shown, ends_batch=k == len(held) - 1)
+    yield from denoiser.denoise(denoiser.condition(frames))
 
 
 def _leaving(chunk: Chunk, latents: NDArray[np.float32], count: int) -> Iterator[DenoisedFrame]:

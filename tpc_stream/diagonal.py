@@ -12,19 +12,17 @@ import numpy as np
 
 from tpc_stream.chunk import Chunk, Chunks
 from tpc_stream.network import Network
-from tpc_stream.window import Window
 
 
-def diagonal_passes(cut: Iterable[Window], chunks: Chunks, network: Network) -> Iterator[Chunk]:
+def diagonal_passes(begun: Iterable[Chunk], chunks: Chunks, network: Network) -> Iterator[Chunk]:
     """Yields chunks, oldest first, after their last step; at the stream's end those on their way are finished.
 
     A chunk is a group of Iterative Propagation, and a function of its own frames, the seed and its index alone
     wherever the network keeps frames apart.
     """
     active: list[Chunk] = []
-    for window in cut:
-        active.append(chunks.begin(window))
-        network.calibrate({k: v for chunk in active for k, v in chunk.by_index.items()}, active[-1].drawn)
+    for entering in begun:
+        active.append(entering)
         active = _tick(active, chunks, network)
         if chunks.done(active[0]):
             yield active.pop(0)
@@ -41,6 +39,7 @@ def _tick(active: list[Chunk], chunks: Chunks, network: Network) -> list[Chunk]:
     output = network.predict(
         np.concatenate([chunk.latents for chunk in active]),
         pose={name: np.concatenate([pose[name] for pose in poses]) for name in poses[0]},
+        calibrated={k: picture for chunk in active for k, picture in chunk.calibrated.items()},
         uses=np.concatenate([chunks.uses(chunk) for chunk in active]),
         timestep=np.repeat([chunks.timestep(chunk) for chunk in active], sizes),
     )

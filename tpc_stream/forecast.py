@@ -52,7 +52,7 @@ class Forecast:
     network_ms: float
     """Of the denoise stage: milliseconds a frame in its passes."""
     encode_ms: float
-    """Of the denoise stage: milliseconds a frame for encoding calibrated pictures and their features."""
+    """Of the condition stage: milliseconds a frame for encoding calibrated pictures and their features."""
     compute_ms: float
     """Mean time of a frame's way in stages that work on it or on its window; comes on top of the structural delay."""
     memory_mb: float
@@ -60,17 +60,17 @@ class Forecast:
 
     def fps_with(self, plan: Plan, other: Plan) -> float:
         """About how many frames per second `other` would give, where this was measured with `plan`."""
-        now = self._by_thread(0.0)
-        saved = self.network_ms * (1 - other.passes_per_frame / plan.passes_per_frame)
+        now = self._by_thread({})
+        saved = {"denoise": self.network_ms * (1 - other.passes_per_frame / plan.passes_per_frame)}
         if plan.encodes_per_frame:
-            saved += self.encode_ms * (1 - other.encodes_per_frame / plan.encodes_per_frame)
+            saved["condition"] = self.encode_ms * (1 - other.encodes_per_frame / plan.encodes_per_frame)
         return self.fps * max(now.values()) / max(max(self._by_thread(saved).values()), 1e-9)
 
-    def _by_thread(self, saved: float) -> dict[str, float]:
-        """Milliseconds of work a frame by thread, less what the denoise stage is spared."""
+    def _by_thread(self, saved: dict[str, float]) -> dict[str, float]:
+        """Milliseconds of work a frame by thread, less what stages are spared."""
         work = dict.fromkeys(self.threads.values(), 0.0)
         for stage, busy in self.busy_ms.items():
-            work[self.threads[stage]] += max(busy - saved, 0.0) if stage == "denoise" else busy
+            work[self.threads[stage]] += max(busy - saved.get(stage, 0.0), 0.0)
         return work
 
     def describe(self, plan: Plan, rate: Fraction | None, others: Sequence[Alternative]) -> list[str]:
@@ -161,16 +161,16 @@ def _read(session: Session, done: list[float], warm: int, began: float) -> Forec
         busy[stage.name] = float(np.mean([v for v in values if isinstance(v, float)] or [0.0]))
         threads[stage.name] = stage.thread
     totals = {stage.name: stage.self_ms.total_ms for stage in session.stages}
-    inside = busy["denoise"] / max(totals["denoise"], 1e-9)
-    encode = sum(totals.get(f"denoise/{part}", 0.0) for part in ("warp", "encode", "features"))
+    warmed = {name: busy[name] / max(totals[name], 1e-9) for name in ("condition", "denoise")}
+    encode = sum(totals.get(f"condition/{part}", 0.0) for part in ("warp", "encode", "features"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Forecast(
         frames=len(done) - warm,
         fps=(len(done) - warm) / max(done[-1] - (done[warm - 1] if warm else began), 1e-9),
         busy_ms=busy,
         threads=threads,
-        network_ms=inside * totals.get("denoise/network", 0.0),
-        encode_ms=inside * encode,
+        network_ms=warmed["denoise"] * totals.get("denoise/network", 0.0),
+        encode_ms=warmed["condition"] * encode,
         compute_ms=0.0 if session.end_to_end is None else session.end_to_end.compute.mean_ms,
         memory_mb=peak / 1e6,
     )

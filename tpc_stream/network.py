@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,19 @@ from tpc_stream.frame import CalibratedFrame, Portrait
 from tpc_stream.guidance import Pass, guidance_passes, guided
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibratedPicture:
+    """C_i of a drawn frame, as the networks see it."""
+
+    encoded: Encoded
+    features: Features = ()
+    """c_i, [1, tokens, channels] each; empty where features follow the timestep and are written at every step."""
+
+
 class Network:
     """r is written once, c_i once for every drawn frame, as long as neither follows the timestep (section 4.3).
+
+    Frames may be conditioned (`pose`, `calibrated`) in one thread while others are denoised (`predict`) in another.
 
     Args:
         guidance_scale: 1.0: none, one pass a prediction.
@@ -28,14 +40,14 @@ class Network:
         self._bundle, self._engines, self._tpc, self._span = bundle, engines, tpc, span
         self._passes = guidance_passes(bundle.manifest.guidance, scale=guidance_scale)
         self._conditioner = Conditioner(bundle, engines, portrait, span=span)
+        self._conditioner.prepare()
         self._static_reference: tuple[Features, Features] | None = None
         if not self._conditioner.follows_timestep:
             self._static_reference = self._conditioner.reference_features(timestep=0.0)
         self._background: dict[str, Array] = {}
         if "background_latents" in bundle.manifest.graphs["denoise"].input_names:
             self._background["background_latents"] = self._conditioner.background_latents()
-        self._encoded: dict[int, Encoded] = {}
-        self._static: dict[int, Features] = {}
+        self._kept: dict[int, CalibratedPicture] = {}
 
     @property
     def start_latents(self) -> Array:
@@ -63,41 +75,53 @@ class Network:
             require_finite(array, graph="pose", what=name)
         return outputs
 
-    def calibrate(self, frames: Mapping[int, CalibratedFrame], drawn: tuple[int, ...]) -> None:
-        """Encodes the calibrated pictures of the frames `drawn`; keeps those of `frames`, forgets all others."""
-        self._encoded = {k: v for k, v in self._encoded.items() if k in frames}
-        self._static = {k: v for k, v in self._static.items() if k in frames}
+    def calibrated(
+        self, frames: Mapping[int, CalibratedFrame], drawn: tuple[int, ...]
+    ) -> Mapping[int, CalibratedPicture]:
+        """The calibrated pictures of the frames `drawn`; those of `frames` are kept for the next call, no others."""
         if not self._tpc:
-            return
-        new = [index for index in drawn if index not in self._encoded]
-        encoded = {k: self._conditioner.calibrated(frames[k].calibration.transform) for k in new}
-        self._encoded |= encoded
+            return {}
+        kept = {k: v for k, v in self._kept.items() if k in frames}
+        new = [index for index in drawn if index not in kept]
+        encoded = [self._conditioner.calibrated(frames[k].calibration.transform) for k in new]
         if new and not self._conditioner.follows_timestep:
-            written = self._conditioner.features([encoded[k] for k in new], timestep=0.0)
+            written = self._conditioner.features(encoded, timestep=0.0)
             for row, k in enumerate(new):
-                self._static[k] = tuple(array[row : row + 1] for array in written)
+                kept[k] = CalibratedPicture(encoded[row], tuple(array[row : row + 1] for array in written))
+        else:
+            kept |= {k: CalibratedPicture(picture) for k, picture in zip(new, encoded, strict=True)}
+        self._kept = kept
+        return {k: kept[k] for k in drawn}
 
     def predict(
-        self, latents: Array, *, pose: Mapping[str, Array], uses: NDArray[np.int64], timestep: float | Array
+        self,
+        latents: Array,
+        *,
+        pose: Mapping[str, Array],
+        calibrated: Mapping[int, CalibratedPicture],
+        uses: NDArray[np.int64],
+        timestep: float | Array,
     ) -> NDArray[np.float32]:
         """[F, C, h, w] the guided output for latents [F, C, h, w].
 
-        `uses` [F]: the frame whose calibrated features each frame uses, one of those that were calibrated. A timestep
-        for each frame, [F], is for bundles whose features do not follow it.
+        `uses` [F]: the frame whose calibrated features each frame uses, one of `calibrated`. A timestep for each frame,
+        [F], is for bundles whose features do not follow it.
         """
         drawn, gather = np.unique(uses, return_inverse=True)
-        reference, none, calibrated = self._features(drawn, timestep)
+        reference, none, written = self._features([calibrated[int(k)] for k in drawn] if self._tpc else [], timestep)
         index = gather.astype(np.int64) if self._tpc else np.zeros(len(latents), dtype=np.int64)
         outputs = []
         for item in self._passes:
-            features = (reference, calibrated, index)
+            features = (reference, written, index)
             if not item.reference:
                 features = (none, self._conditioner.no_features(), np.zeros_like(index))
             outputs.append(self._pass(item, latents, pose, *features, timestep))
         return guided(outputs, self._passes)
 
-    def _features(self, drawn: NDArray[np.int64], timestep: float | Array) -> tuple[Features, Features, Features]:
-        """r, what stands for no r, and c_i of the drawn frames."""
+    def _features(
+        self, pictures: Sequence[CalibratedPicture], timestep: float | Array
+    ) -> tuple[Features, Features, Features]:
+        """r, what stands for no r, and c_i of the drawn frames' pictures."""
         if self._static_reference is not None:
             reference, none = self._static_reference
         else:
@@ -105,10 +129,10 @@ class Network:
         if not self._tpc:
             return reference, none, self._conditioner.no_features()
         if self._conditioner.follows_timestep:
-            written = self._conditioner.features([self._encoded[int(k)] for k in drawn], timestep=_one(timestep))
+            written = self._conditioner.features([p.encoded for p in pictures], timestep=_one(timestep))
             return reference, none, written
-        rows = [self._static[int(k)] for k in drawn]
-        return reference, none, tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))
+        rows = zip(*(picture.features for picture in pictures), strict=True)
+        return reference, none, tuple(np.concatenate(arrays) for arrays in rows)
 
     def _pass(
         self,

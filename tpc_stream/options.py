@@ -116,7 +116,7 @@ class AnimateOptions:
             raise InputError(f"a drop policy is one of {', '.join(POLICIES)}, got {self.drop!r}")
         _ = self.source_options  # checks what it is made of
         if not 0 <= self.steady_tolerance < 1:
-            raise InputError(f"steady_tolerance is an IoU from 0 up to 1, got {self.steady_tolerance}")
+            raise InputError(f"steady_tolerance is a share from 0 up to 1, got {self.steady_tolerance}")
         if self.threads < 0:
             raise InputError(f"threads must not be negative, got {self.threads}")
 

@@ -1,9 +1,10 @@
-"""The order of the stages, and nothing else: source, fit, pose, calibrate, window, denoise, decode.
+"""The order of the stages, and nothing else: source, fit, pose, calibrate, condition, denoise, decode.
 
 a live source         one thread   PyAV; a short queue behind it drops what comes too fast, see captured.py
 reading and pose      one thread   PyAV and MediaPipe
 calibration           one thread   the subset search
-denoise and decode    one thread   the engines
+condition             one thread   the engines that encode calibrated pictures and poses
+denoise, decode       one each     an engine each
 sink                  the caller's
 """
 
@@ -23,7 +24,7 @@ from tpc_stream.backends import open_backend
 from tpc_stream.bundle import open_bundle
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.decode import decode
-from tpc_stream.denoise import denoise
+from tpc_stream.denoise import DenoisedFrame, Denoiser
 from tpc_stream.engine import Engine
 from tpc_stream.errors import InputError
 from tpc_stream.fit import fit_frames
@@ -143,7 +144,7 @@ class Animator:
         return self._animate(motion, self.portrait)
 
     def _animate(self, motion: str | Path | Motion | Iterable[Frame], portrait: Portrait) -> Iterator[AnimatedFrame]:
-        profiler = self.profiler
+        profiler, stage = self.profiler, self.profiler.stage
         with ExitStack() as queues:
             if isinstance(motion, str | Path):
                 motion = queues.enter_context(closing(self.open_motion(motion)))
@@ -161,7 +162,11 @@ class Animator:
             chunk = self.plan.new_frames
             posed = queue(self._posed(motion), "posed", live_depth=1)
             calibrated = queue(self._calibrated(posed, portrait), "calibrated", live_depth=chunk)
-            animated = queue(self._decoded(calibrated, portrait), "animated", live_depth=chunk)
+            with profiler.span("set-up"):
+                denoiser = self._denoiser(portrait)
+            conditioned = queue(stage("condition", denoiser.condition, calibrated), "conditioned", live_depth=chunk)
+            denoised = queue(stage("denoise", denoiser.denoise, conditioned), "denoised", live_depth=chunk)
+            animated = queue(self._decoded(denoised, portrait), "animated", live_depth=chunk)
             # All are told before any is waited for: a thread that waits for another's frame would be waited for too.
             queues.callback(lambda: [stop() for stop in reversed(stops)])
             yield from animated
@@ -186,36 +191,31 @@ class Animator:
         stage = partial(calibrate, portrait=portrait, config=config, report=self.calibration_report)
         return self.profiler.stage("calibrate", stage, posed)
 
-    def _decoded(self, calibrated: Iterable[CalibratedFrame], portrait: Portrait) -> Iterator[AnimatedFrame]:
-        profiler = self.profiler
-        denoising = partial(
-            denoise,
+    def _denoiser(self, portrait: Portrait) -> Denoiser:
+        return Denoiser(
             bundle=self.bundle,
             engines=self._engines,
             portrait=portrait,
             config=self.plan.denoise,
-            span=profiler.span,
+            span=self.profiler.span,
             pose_pictures=self._pose_pictures(),
         )
-        denoised = profiler.stage("denoise", denoising, calibrated)
+
+    def _decoded(self, denoised: Iterable[DenoisedFrame], portrait: Portrait) -> Iterator[AnimatedFrame]:
         width, height = self.plan.output
         decoding = partial(
             decode, bundle=self.bundle, engines=self._engines, portrait=portrait, width=width, height=height
         )
-        return profiler.stage("decode", decoding, denoised)
+        return self.profiler.stage("decode", decoding, denoised)
 
     def _pose_pictures(self) -> Iterator[Frame] | None:
         options = self.options
         if options.pose_video is None:
             return None
         return read_pose_pictures(
-            options.pose_video,
-            manifest=self.bundle.manifest,
-            fit=options.fit,
-            start_seconds=options.start_seconds,
-            end_seconds=options.end_seconds,
-            max_frames=options.max_frames,
-        )
+            options.pose_video, manifest=self.bundle.manifest, fit=options.fit, start_seconds=options.start_seconds,
+            end_seconds=options.end_seconds, max_frames=options.max_frames,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Closes the engines."""

@@ -68,3 +68,5 @@ class SearchResult:
     """Pixel IoU of the two silhouettes under `transform`, exact, [0, 1]."""
     common: int
     """Points visible in both pictures."""
+    lost: float = 0.0
+    """IoU lost to steadying of late, [0, 1]: for the next frame's `Previous`."""

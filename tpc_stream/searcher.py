@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,13 +77,17 @@ class Searcher:
         scores, steadied = score_all(x, y, reference, target, config, anchor=anchor)
         later = config.rounds[1:]
         if later:
-            subsets = loops.best_subsets(scores, steadied, later[0].subsets or 0, anchor is not None)
+            wanted, small = later[0].subsets or 0, _small_subsets(len(common))
+            subsets = loops.best_subsets(scores, steadied, wanted, anchor is not None)
+            subsets = subsets[_kept(scores[subsets], steadied[subsets], wanted, anchor)]
+            subsets = np.union1d(subsets, small[scores[small] >= 0])
         else:
             subsets = np.flatnonzero(scores >= 0)
         scores, steadied, fits = scores[subsets], steadied[subsets], loops.fit_subsets(x, y, subsets)
-        for estimate in later:
-            kept = _kept(scores, steadied, estimate.subsets or 0, anchor)
-            subsets, fits = subsets[kept], fits[kept]
+        for number, estimate in enumerate(later):
+            if number:
+                kept = _kept(scores, steadied, estimate.subsets or 0, anchor)
+                subsets, fits = subsets[kept], fits[kept]
             scores, steadied = score_fits(fits, reference, target, estimate, anchor=anchor)
         if anchor is not None and len(scores):  # what is too far behind the best needs no measuring
             steadied[scores < scores.max() - anchor.tolerance - SPARE_IOU] = -np.inf
@@ -94,8 +101,20 @@ class Searcher:
                 best.append((result, 0.0 if anchor is None else anchor.cost(a, t)))
         if not best:
             return None
-        least = max(result.iou for result, _ in best) - (0.0 if anchor is None else anchor.tolerance)
-        return max((b for b in best if b[0].iou >= least), key=lambda b: b[0].iou - b[1])[0]
+        most = max(result.iou for result, _ in best)
+        least = most - (0.0 if anchor is None else anchor.tolerance)
+        chosen = max((b for b in best if b[0].iou >= least), key=lambda b: b[0].iou - b[1])[0]
+        if previous is None:
+            return chosen
+        return replace(chosen, lost=previous.lost_with(most - chosen.iou, config=config.steady))
+
+
+@lru_cache(maxsize=18)
+def _small_subsets(count: int) -> NDArray[np.int64]:
+    """Every pair and triple of so many points: where points are right or wrong, and not a little of each, one of them
+    is exact, while thousands of mixed ones may pass the first, rough estimate before it."""
+    numbers = (sum(1 << k for k in group) for size in (2, 3) for group in combinations(range(count), size))
+    return np.array(sorted(numbers), np.int64)
 
 
 def _kept(

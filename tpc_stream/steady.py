@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
 
+EASE = 1.5
+"""Of how often too much has been lost of late, the power by which moving gets cheaper."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SteadyConfig:
@@ -20,18 +23,23 @@ class SteadyConfig:
     (docs/calibration.md).
     """
 
-    tolerance: float = 0.09
-    """Of the last frame's IoU squared, [0, 1): so much IoU less than the best is allowed in a frame, which is 0.044 at
-    an IoU of 0.7 and 0.023 at 0.5. Squared, because where two shapes agree little the IoU changes little however they
-    are laid. 0 is the paper's pure argmax."""
-    speed_weight: float = 0.004
+    tolerance: float = 0.25
+    """Of the last frame's IoU squared, [0, 1): so much IoU less than the best is allowed in any one frame, 0.12 at an
+    IoU of 0.7 and 0.06 at 0.5. Squared, because where two shapes agree little the IoU changes little however they are
+    laid. 0 is the paper's pure argmax."""
+    mean_loss: float = 0.0025
+    """IoU, above 0: where more than this has been lost of late, moving costs less, so that on average little is lost
+    however restless the motion."""
+    mean_loss_seconds: float = 1.0
+    """How far back "of late" reaches, above 0: the time constant of a running mean."""
+    speed_weight: float = 0.012
     """Of the last frame's IoU squared, seconds: the IoU that it is worth to move slower by one own size per second. By
     speed, so that it means the same at every frame rate. How far the silhouette moves is the root mean square shift
     of its pixels; its size their root mean square distance from their mean."""
-    glide_speed: float = 2.0
+    glide_speed: float = 1.0
     """Sizes per second: at this speed the cost is twice what the proportion says, at twice it three times, and so on,
     so that a glide of a few frames is cheaper than one jump."""
-    scale_weight: float = 0.29
+    scale_weight: float = 0.22
     """IoU that a change of scale is worth, at (s'^2 - s^2) / (s'^2 + s^2) = 1; a change by 10 % is 0.1 of it. However
     fast: people change their pose and place quickly, their distance slowly. A squat is no step back."""
     restart_frames: int = 0
@@ -45,8 +53,9 @@ class SteadyConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} is 0 or more, got {value}")
-        if not self.glide_speed > 0:
-            raise InputError(f"glide_speed is above 0, got {self.glide_speed}")
+        for name in ("glide_speed", "mean_loss", "mean_loss_seconds"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is above 0, got {getattr(self, name)}")
         if self.restart_frames < 0:
             raise InputError(f"restart_frames is 0 or more, got {self.restart_frames}")
 
@@ -64,6 +73,13 @@ class Previous:
     """Its IoU, [0, 1]."""
     seconds: float
     """How long ago; above 0."""
+    lost: float = 0.0
+    """IoU lost to steadying of late, [0, 1]: `SearchResult.lost` of that frame."""
+
+    def lost_with(self, loss: float, *, config: SteadyConfig) -> float:
+        """What is lost of late once a frame has lost `loss` of its best IoU, [0, 1]."""
+        share = -math.expm1(-self.seconds / config.mean_loss_seconds)
+        return self.lost + share * (loss - self.lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +108,14 @@ class Anchor:
         mean = complex(points.mean())
         spread = math.sqrt(float((np.abs(points - mean) ** 2).mean()))
         last, share = previous.transform, previous.iou**2
+        over = max(1.0, previous.lost / config.mean_loss)
         return cls(
             a=last.scale * complex(math.cos(last.angle_radians), math.sin(last.angle_radians)),
             t=complex(*last.translation_pixels),
             mean=mean,
             spread=max(spread, 1e-3),
             tolerance=config.tolerance * share,
-            speed_weight=config.speed_weight * share,
+            speed_weight=config.speed_weight * share / over**EASE,
             seconds=max(previous.seconds, 1e-3),
             config=config,
         )

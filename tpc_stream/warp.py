@@ -47,6 +47,18 @@ class Warper:
         left, top, width, height = cv2.boundingRect(picture if picture.ndim == 2 else picture[..., -1].copy())
         return cls([picture], outside, (left, top, left + width, top + height))
 
+    @classmethod
+    def of_person(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8], *, fill: int = 128) -> Warper:
+        """The person of `image` HWC RGB uint8 on grey `fill`, with its `mask` HW uint8: see `warp`."""
+        return cls.of(np.dstack([screened(image, mask, fill=fill), mask]), (fill, fill, fill, 0))
+
+    def warp_person(
+        self, transform: Transform, *, width: int, height: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """What `warp` gives, of the person that `of_person` prepared."""
+        warped = self.warp(transform, width=width, height=height)
+        return np.ascontiguousarray(warped[..., :3]), np.ascontiguousarray(warped[..., 3])
+
     def landing_box(self, transform: Transform, *, width: int, height: int) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of where `box` lands on the canvas, half open; at least one pixel."""
         left, top, right, bottom = self.box
@@ -133,6 +145,4 @@ def warp(
         raise InputError(f"a canvas has at least one pixel, got {width = } {height = }")
     if not (math.isfinite(transform.stretch) and transform.stretch > 0):
         raise InputError(f"a transform to warp by has a scale above 0, got {transform.scale = }")
-    picture = np.dstack([screened(image, mask, fill=fill), mask])
-    warped = Warper.of(picture, (fill, fill, fill, 0)).warp(transform, width=width, height=height)
-    return np.ascontiguousarray(warped[..., :3]), np.ascontiguousarray(warped[..., 3])
+    return Warper.of_person(image, mask, fill=fill).warp_person(transform, width=width, height=height)
