@@ -181,7 +181,7 @@ def main(argv: list[str]) -> int:
 
 
 def twice(animator: Animator, pass_ms: float) -> Fraction:
-    """Twice the frames a second that the simulated passes alone would allow."""
+    """Twice the frames a second that the simulated passes alone would allow; decoding goes on beside them."""
     plan = animator.plan
     passes = plan.denoise.steps if plan.denoise.schedule == "window" else 1
-    return Fraction(round(2e6 * plan.new_frames / (pass_ms * (passes + 0.25))), 1000)
+    return Fraction(round(2e6 * plan.new_frames / (pass_ms * passes)), 1000)

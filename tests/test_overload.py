@@ -17,7 +17,7 @@ from tpc_stream.pipeline import Animator
 
 @pytest.fixture(scope="module")
 def animator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Animator]:
-    """50 frames a second at the most."""
+    """62.5 frames a second at the most."""
     bundle = make_tiny_bundle(tmp_path_factory.mktemp("overload") / "tiny", schedules=("window", "diagonal"))
     options = AnimateOptions(bundle=bundle, backend="simulated:denoise=16,decode=4", schedule="diagonal", steps=2)
     with Animator(options, pose_stage=walker.poses) as made:
@@ -28,7 +28,7 @@ def animator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Animator]:
 
 @pytest.fixture(scope="module")
 def kept_up(animator: Animator) -> Load:
-    return overload(animator, rate=Fraction(100), seconds=2.4, parts=6)
+    return overload(animator, rate=Fraction(125), seconds=2.4, parts=6)
 
 
 def test_the_newest_frames_are_late_but_never_later(kept_up: Load) -> None:
@@ -40,7 +40,7 @@ def test_the_newest_frames_are_late_but_never_later(kept_up: Load) -> None:
 
 
 def test_without_a_policy_it_would_be_ever_later(animator: Animator) -> None:
-    load = overload(animator, rate=Fraction(100), seconds=2.4, parts=6, drop="none")
+    load = overload(animator, rate=Fraction(125), seconds=2.4, parts=6, drop="none")
     assert load.growth > 2 and load.dropped == 0
     assert any("p99 grew" in failure for failure in load.failures(flat=2.0))
 
@@ -54,4 +54,4 @@ def test_queues_and_memory_are_looked_at_too(kept_up: Load) -> None:
 
 
 def test_the_load_is_twice_what_the_passes_allow(animator: Animator) -> None:
-    assert twice(animator, 16.0) == 100
+    assert twice(animator, 16.0) == 125

@@ -145,10 +145,10 @@ class Calibration:
     """"fresh" (searched on this frame), "held" (the last good one), or "uncalibrated" (the identity)."""
     reason: str = ""
     """Why it is not fresh, in words; empty when it is."""
-    lost: float = 0.0
-    """IoU lost to steadying of late, [0, 1]: a running mean of how far fresh frames stay behind their best subset."""
     search_seconds: float = float("nan")
     """Wall time of this frame's search alone, without the pose; nan where there was nothing to search with."""
+    lost: float = 0.0
+    """IoU lost to steadying of late, [0, 1]: a running mean of how far fresh frames stay behind their best subset."""
 
     @property
     def subset_names(self) -> tuple[str, ...]:
