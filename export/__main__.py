@@ -12,6 +12,9 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("mannequin", "bundle"): "export.mannequin.bundle",
     ("mannequin", "demo"): "export.mannequin.demo_clip",
     ("check",): "export.check",
+    ("cost",): "export.cost",
+    ("full-width",): "export.full_width",
+    ("table",): "export.table",
     ("pose-model",): "export.pose_model",
     ("sam",): "export.sam",
 }

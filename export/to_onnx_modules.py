@@ -83,7 +83,7 @@ class Bank(nn.Module):
 
     def forward(self, latents: Tensor, other: Tensor) -> tuple[Tensor, ...]:
         if self.text is None:
-            return tuple(self.system.write_bank(latents, torch.zeros(1), other))
+            return tuple(self.system.write_bank(latents, torch.zeros(1, device=latents.device), other))
         return tuple(self.system.write_bank(latents, other, self.text))
 
 

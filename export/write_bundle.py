@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.systems.system import AnimationSystem
-from export.to_onnx import Graph, Precision, Shape, export_graph, parity, use_half_precision
+from export.to_onnx import KEPT_WHOLE, Graph, Precision, Shape, export_graph, parity, use_half_precision
 from export.to_onnx_roles import DOWNSCALE, pixels_size, system_graphs
 from tpc_stream.bundle import open_bundle
 from tpc_stream.errors import InputError
@@ -37,6 +37,7 @@ def write_system_bundle(
     width: int,
     height: int,
     precision: Precision = "fp32",
+    keep: str = KEPT_WHOLE,
     origin: str,
     blank: bool = False,
     check: bool | None = None,
@@ -50,6 +51,7 @@ def write_system_bundle(
     Args:
         name: in the manifest.
         width, height: pixels.
+        keep: of half precision, see `use_half_precision`.
         origin: where the weights come from, in words.
         blank: see `system_graphs`.
         check: whether each graph is run and compared; None: where it fits a machine without a GPU.
@@ -60,7 +62,7 @@ def write_system_bundle(
         raise InputError(f"{out} exists; give another --out, or --overwrite")
     system = system.float().eval().requires_grad_(False)
     if precision == "fp16":
-        use_half_precision(system)
+        use_half_precision(system, keep=keep)
     graphs = system_graphs(system, width=width, height=height, blank=blank)
     cells = (width // DOWNSCALE) * (height // DOWNSCALE)
     check = cells <= CHECKED_CELLS if check is None else check

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 from export.systems.parts import Sources
 from export.systems.registry import load_system, system_class
+from export.to_onnx import KEPT_WHOLE
 from export.write_bundle import write_system_bundle
 from tpc_stream.errors import TpcStreamError
 
@@ -34,6 +36,7 @@ def main(argv: list[str]) -> int:
             width=width,
             height=height,
             precision=options.precision,
+            keep=options.keep_fp32,
             origin=options.origin or f"{name}, weights of {options.checkpoint.name}",
             blank=options.blank,
             check=check,
@@ -56,12 +59,24 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--vae-checkpoint", type=Path, help="the VAE's folder or file")
     parser.add_argument("--clip", type=Path, help="a CLIP image encoder's folder or file")
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
+    parser.add_argument(
+        "--keep-fp32", type=_pattern, default=KEPT_WHOLE, metavar="REGEX",
+        help="of fp16: layers by name that stay float32; default: the VAE's encoder and the UNets' first level",
+    )  # fmt: skip
     parser.add_argument("--size", type=_size, help="WIDTHxHEIGHT in pixels; default: what the authors publish")
     parser.add_argument("--blank", action="store_true", help="guide away from a blank picture, not from zeros (DisCo)")
     parser.add_argument("--check", choices=("auto", "yes", "no"), default="auto", help="compare each graph with torch")
     parser.add_argument("--origin", help="where the weights come from, for the manifest")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that exists")
     return parser
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"no regular expression: {text!r} ({error})") from error
+    return text
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from export.__main__ import main
 from export.to_onnx import parity
-from tests.exported import NAMES, SIZE, Export, exporter
+from tests.exported import BY_COMMAND, NAMES, SIZE, Export, command, exporter
 from tests.synthetic import body, calibrated, frame, portrait, walk
 from tpc_stream.backends import open_backend
 from tpc_stream.bundle import open_bundle
@@ -24,8 +25,12 @@ from tpc_stream.pipeline import Animator
 ALLOWED = 1e-4
 """Of an output's largest value."""
 FRAMES = 6
-EACH = [pytest.param(name, marks=pytest.mark.slow) if name == "disco-tm" else name for name in NAMES]
-"""DisCo's temporal variant shares everything with it but the layers over frames."""
+SLOW = ("disco-tm", "animate-anyone")
+"""Tracing takes most of the time: DisCo's temporal variant shares all with it but the layers over frames, and
+AnimateAnyone bank, motion modules and windows with MagicAnimate; `make test-all` runs both."""
+VAE = {name: "kl" if name == "disco" else "tiny" for name in NAMES}
+"""The same two for all systems: one with each is enough."""
+EACH = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def differ(a: np.ndarray, b: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("name", EACH)
 def test_every_graph_gives_what_torch_gives(export: Export, name: str) -> None:
-    made = export(name)
+    made = export(name, vae=VAE[name])
     tokens = {f"{kind}{k}": 7 for kind in "RK" for k in range(16)}
     alone = tokens | {key: 0 for key in tokens if key.startswith("K")}
     # other lengths than those that were traced: 1 may be taken for a fixed size, and so may equal ones
@@ -81,24 +86,37 @@ def test_every_graph_gives_what_torch_gives(export: Export, name: str) -> None:
 
 @pytest.mark.parametrize("name", EACH)
 def test_a_system_streams_with_and_without_calibration_and_guidance(export: Export, name: str) -> None:
-    stream = Stream(export(name).folder)
-    usual = stream.run()
+    stream = Stream(export(name, vae=VAE[name]).folder)
+    usual, short = stream.run(), stream.run(4)
     assert usual.shape == (FRAMES, SIZE, SIZE, 3) and usual.std() > 5
-    np.testing.assert_array_equal(stream.run(), usual)
+    np.testing.assert_array_equal(stream.run(4), short)
     for other in ({"tpc": False}, {"guidance_scale": 1.0}, {"seed": 1}):
-        assert differ(stream.run(**other), usual), other
+        assert differ(stream.run(4, **other), short), other
     if stream.bundle.manifest.window.temporal:
         blended = stream.run(overlap=2)
         assert blended.shape == usual.shape and differ(blended, usual)
     known = 4 - stream.bundle.manifest.pose.frames_after  # pose pictures of later frames are looked at
-    np.testing.assert_array_equal(stream.run(4)[:known], usual[:known])
+    np.testing.assert_array_equal(short[:known], usual[:known])
+
+
+def test_the_command_makes_a_bundle_that_opens(
+    export: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = export(*BY_COMMAND).folder
+    assert (out / "decode.onnx").stat().st_size < 200_000
+    bundle = open_bundle(out)
+    assert (bundle.manifest.name, bundle.manifest.sampling.scheduler) == (out.name, "pndm")
+    assert bundle.manifest.pose.stacked == 5 and bundle.manifest.guidance.kind == "reference_and_pose"
+    assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
+    assert main([*command(tmp_path), "--out", str(out)]) == 2
+    assert f"{out.name} exists; give another --out, or --overwrite" in capsys.readouterr().err
 
 
 def test_a_system_is_animated_from_end_to_end(export: Export) -> None:
     def stand(frames: Iterator[Frame]) -> Iterator[PosedFrame]:
         return (PosedFrame(item, body(256, 256, move=walk(8 * item.index))) for item in frames)
 
-    options = AnimateOptions(bundle=export("dreampose").folder, threads=1, steps=2, window=4)
+    options = AnimateOptions(bundle=export(*BY_COMMAND).folder, threads=1, steps=2, window=4)
     with Animator(options, pose_stage=stand) as animator:
         animator.portrait = portrait(256, 256)
         done = list(animator.animate([frame(k, width=256, height=256) for k in range(FRAMES)]))
@@ -106,13 +124,8 @@ def test_a_system_is_animated_from_end_to_end(export: Export) -> None:
     assert {item.image.shape for item in done} == {(SIZE, SIZE, 3)}
 
 
-def missing(name: str, decibels: float) -> object:
-    """A system that is known to miss the bar on random weights; strict, so that meeting it is noticed."""
-    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=f"{decibels} dB measured, not yet 40"))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["disco", missing("dreampose", 38.2), missing("animate-anyone", 31.3)])
+@pytest.mark.parametrize("name", ["disco", "dreampose", "animate-anyone"])
 def test_half_precision_changes_no_picture_much(export: Export, name: str) -> None:
     half, full = Stream(export(name, "fp16").folder), Stream(export(name).folder)
     usual = {"guidance_scale": full.bundle.manifest.sampling.guidance_scale}
@@ -123,4 +136,4 @@ def test_half_precision_changes_no_picture_much(export: Export, name: str) -> No
 def test_half_precision_takes_about_half_the_space(export: Export) -> None:
     half, full = Stream(export("dreampose", "fp16").folder), Stream(export("dreampose").folder)
     sizes = [sum(file.stat().st_size for file in stream.bundle.folder.glob("*.onnx")) for stream in (half, full)]
-    assert sizes[0] < 0.6 * sizes[1]
+    assert sizes[0] < 0.65 * sizes[1]  # of networks this small, what stays whole is a larger share

@@ -16,8 +16,6 @@ from export.systems.random_checkpoint import random_system, write_random_checkpo
 from export.to_onnx import Graph, export_graph, parity, use_half_precision
 from export.to_onnx_roles import system_graphs
 from export.write_bundle import write_system_bundle
-from tpc_stream.backends import open_backend
-from tpc_stream.bundle import open_bundle
 from tpc_stream.errors import InputError
 
 
@@ -56,23 +54,6 @@ def test_half_precision_keeps_inputs_outputs_and_softmax_whole(tmp_path: Path) -
     assert model.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert parity(graph, path, {"F": 5}) < 1e-3
     np.testing.assert_allclose(graph.run({"latents": torch.ones(2, 64)})[0], whole, atol=1e-3)
-
-
-def test_the_command_makes_a_bundle_that_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sources = write_random_checkpoint("dreampose", tmp_path / "weights", width=64, height=64, vae_kind="tiny")
-    out = tmp_path / "engines" / "mine"
-    arguments = ["dreampose", "--checkpoint", str(sources.checkpoint), "--clip", str(sources.clip), "--out", str(out)]
-    arguments += ["--vae", "tiny", "--vae-checkpoint", str(sources.vae)]
-    assert main([*arguments, "--size", "64x64", "--check", "no"]) == 0
-    assert (out / "decode.onnx").stat().st_size < 200_000
-    bundle = open_bundle(out)
-    assert (bundle.manifest.name, bundle.manifest.sampling.scheduler) == ("mine", "pndm")
-    assert bundle.manifest.pose.stacked == 5 and bundle.manifest.guidance.kind == "reference_and_pose"
-    for graph in bundle.manifest.graphs.values():
-        open_backend("onnxrt", threads=1).open(graph).close()
-    assert [path.name for path in out.parent.iterdir()] == ["mine"]
-    assert main(arguments) == 2
-    assert "mine exists; give another --out, or --overwrite" in capsys.readouterr().err
 
 
 def test_a_broken_checkpoint_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
