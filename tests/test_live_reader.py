@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.fake_clock import time_limit
-from tests.live_streams import DATAGRAM, SIZE, Broadcaster, broadcasting, free_port, send_frames, wait_until
+from tests.live_streams import DATAGRAM, SIZE, broadcasting, free_port, send_frames, wait_until
 from tests.media import read_bars
 from tpc_stream.errors import InputError, SourceError
 from tpc_stream.frame import Frame
