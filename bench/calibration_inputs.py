@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.drawn_people import STANDING, bent, placed, silhouette
+from bench.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.frame import Body, Frame, Similarity
 
 SEEN = np.ones(17, np.float32)

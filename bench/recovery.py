@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.drawn_people import STANDING, bent, placed, silhouette
+from bench.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.frame import Similarity
 from tpc_stream.procrustes import search, warp
 

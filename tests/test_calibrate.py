@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.drawn_people import STANDING, bent, placed, silhouette
+from bench.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame, Similarity

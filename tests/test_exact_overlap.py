@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.drawn_people import STANDING, placed, silhouette
+from bench.drawn_people import STANDING, placed, silhouette
 from tpc_stream.frame import Affine, Similarity, Transform
 from tpc_stream.silhouettes import ReferenceSilhouette, TargetSilhouette
 from tpc_stream.warp import Warper

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.drawn_people import STANDING, placed, silhouette
+from bench.drawn_people import STANDING, placed, silhouette
 from tpc_stream.fit import FitMode, fit_image
 from tpc_stream.frame import IDENTITY, Body, Portrait, Similarity
 from tpc_stream.full_reference import FILL, FullReference

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.drawn_people import STANDING, placed, silhouette
+from bench.drawn_people import STANDING, placed, silhouette
 from tests.media import make_picture
 from tpc_stream.errors import SourceError
 from tpc_stream.fit import fit_frames

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.drawn_people import STANDING, bent, placed, silhouette
 from bench.recovery import recover
-from tests.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Similarity
 from tpc_stream.procrustes import Round, SearchConfig, Searcher, SearchResult, common_points, fit, search, warp

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tests.drawn_people import STANDING, bent, placed, silhouette
+from bench.drawn_people import STANDING, bent, placed, silhouette
 from tpc_stream.calibrate import CalibrationConfig, calibrate
 from tpc_stream.errors import InputError
 from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame, Similarity

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.drawn_people import STANDING, bent, placed, silhouette
+from bench.drawn_people import STANDING, bent, placed, silhouette
 from tests.test_calibrate import body, portrait, posed, spoilt
 from tpc_stream.calibrate import CalibrationConfig, calibrate
 from tpc_stream.errors import InputError
