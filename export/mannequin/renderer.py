@@ -115,6 +115,11 @@ class Renderer:
         self._texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
         self._look: Look | None = None
 
+    @property
+    def context(self) -> moderngl.Context:
+        """What it draws with, for others that draw the same bodies."""
+        return self._context
+
     def dress(self, look: Look, rest: NDArray[np.float32]) -> None:
         """Set clothes and light for the next drawings; rest [V, 3] of the body that wears them."""
         self._look = look
