@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,10 +105,17 @@ class Denoiser:
             group_size=config.group_size,
         )
 
-    def condition(self, frames: Iterable[CalibratedFrame]) -> Iterator[ConditionedFrame]:
-        """Cuts the stream into chunks, and gives each its noise, poses and calibrated pictures; one out for one in."""
+    def condition(self, frames: Iterable[CalibratedFrame], *, only: range | None = None) -> Iterator[ConditionedFrame]:
+        """Cuts the stream into chunks, and gives each its noise, poses and calibrated pictures; one out for one in.
+
+        only: global indices of the frames that are denoised; poses are held over from those before. None: all.
+        """
         config = self._config
-        for window in windows(self._poses.watch(frames), length=config.window, overlap=config.overlap):
+        watched = self._poses.watch(frames)
+        if only is not None:
+            watched = takewhile(lambda item: item.frame.index < only.stop, watched)
+            watched = dropwhile(lambda item: item.frame.index < only.start, watched)
+        for window in windows(watched, length=config.window, overlap=config.overlap):
             chunk = self._chunks.begin(window)
             *earlier, last = window.frames[window.carried :]
             for frame in earlier:

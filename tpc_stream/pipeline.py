@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.backends import open_backend
+from tpc_stream.bridge import Crossing, Part
 from tpc_stream.bundle import open_bundle
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.decode import decode
@@ -47,6 +47,7 @@ from tpc_stream.steady import SteadyConfig
 _QUEUED_FRAMES = 4  # enough to even out the stages' pace; more would only add delay and memory
 
 T = TypeVar("T")
+Driving = str | Path | Motion | Iterable[Frame]
 PoseStage = Callable[[Iterable[Frame]], Iterator[PosedFrame]]
 
 
@@ -117,33 +118,28 @@ class Animator:
             if self.options.sam is not None and mask is None:
                 segmenter = opened.enter_context(SamSegmenter(self.options.sam, threads=self.options.threads))
             self.portrait = prepare_portrait(
-                image,
-                alpha=alpha,
-                mask=mask,
-                width=width,
-                height=height,
-                fit_mode=self.options.fit,
-                name=name,
+                image, alpha=alpha, mask=mask, width=width, height=height, fit_mode=self.options.fit, name=name,
                 segmenter=segmenter,
-            )
+            )  # fmt: skip
         return self.portrait
 
     def open_motion(self, motion: str | Path) -> Motion:
         """The motion, opened as the options say; close it when done. Errors as of `motion.open_motion`."""
         return open_as(self.options, motion, profiler=self.profiler)
 
-    def animate(self, motion: str | Path | Motion | Iterable[Frame]) -> Iterator[AnimatedFrame]:
+    def animate(self, motion: Driving, *, part: Part | None = None) -> Iterator[AnimatedFrame]:
         """Yields one animated frame for every frame of the motion, in order; of a live one, for those that it keeps.
 
         Args:
-            motion: a file, URL, folder of pictures, camera, screen or pipe (see `open_motion`); such a motion, opened,
-                which its opener closes; or frames of your own.
+            motion: a file, URL, folder, camera, screen or pipe (see `open_motion`); such a motion, opened, which its
+                opener closes; or frames of your own.
+            part: animate only that part, given a motion that begins as far before it as poses are to look back.
         """
         if self.portrait is None:
             raise InputError("there is no reference yet: call set_reference() before animate()")
-        return self._animate(motion, self.portrait)
+        return self._animate(motion, self.portrait, part)
 
-    def _animate(self, motion: str | Path | Motion | Iterable[Frame], portrait: Portrait) -> Iterator[AnimatedFrame]:
+    def _animate(self, motion: Driving, portrait: Portrait, part: Part | None) -> Iterator[AnimatedFrame]:
         profiler, stage = self.profiler, self.profiler.stage
         with ExitStack() as queues:
             if isinstance(motion, str | Path):
@@ -160,35 +156,38 @@ class Animator:
                 return made
 
             chunk = self.plan.new_frames
-            posed = queue(self._posed(motion), "posed", live_depth=1)
-            calibrated = queue(self._calibrated(posed, portrait), "calibrated", live_depth=chunk)
+            crossing = None if part is None or part.bridge is None else Crossing(part.bridge)
+            posed = queue(self._posed(motion, crossing), "posed", live_depth=1)
+            calibrated = queue(self._calibrated(posed, portrait, crossing), "calibrated", live_depth=chunk)
             with profiler.span("set-up"):
                 denoiser = self._denoiser(portrait)
-            conditioned = queue(stage("condition", denoiser.condition, calibrated), "conditioned", live_depth=chunk)
+            condition = partial(denoiser.condition, only=None if part is None else part.frames)
+            conditioned = queue(stage("condition", condition, calibrated), "conditioned", live_depth=chunk)
             denoised = queue(stage("denoise", denoiser.denoise, conditioned), "denoised", live_depth=chunk)
             animated = queue(self._decoded(denoised, portrait), "animated", live_depth=chunk)
             # All are told before any is waited for: a thread that waits for another's frame would be waited for too.
             queues.callback(lambda: [stop() for stop in reversed(stops)])
             yield from animated
 
-    def _posed(self, frames: Iterable[Frame]) -> Iterator[PosedFrame]:
+    def _posed(self, frames: Iterable[Frame], crossing: Crossing | None) -> Iterator[PosedFrame]:
         options, profiler = self.options, self.profiler
         width, height = self.plan.canvas
         read = profiler.source("source", frames)
         fitted = profiler.stage("fit", partial(fit_frames, width=width, height=height, mode=options.fit), read)
-        return profiler.stage("pose", self._pose_stage, fitted)
+        stage = self._pose_stage if crossing is None else partial(crossing.poses, stage=self._pose_stage)
+        return profiler.stage("pose", stage, fitted)
 
-    def _calibrated(self, posed: Iterable[PosedFrame], portrait: Portrait) -> Iterator[CalibratedFrame]:
+    def _calibrated(
+        self, posed: Iterable[PosedFrame], portrait: Portrait, crossing: Crossing | None
+    ) -> Iterator[CalibratedFrame]:
         with self.profiler.span("warm-up"):
             warm_up()
-        config = CalibrationConfig(
-            hold_seconds=self.options.hold_seconds,
-            search=SearchConfig(
-                visibility=self.options.min_visibility, steady=SteadyConfig(tolerance=self.options.steady_tolerance)
-            ),
-            transform=self.options.transform,
-        )
-        stage = partial(calibrate, portrait=portrait, config=config, report=self.calibration_report)
+        options = self.options
+        steady = SteadyConfig(tolerance=options.steady_tolerance)
+        search = SearchConfig(visibility=options.min_visibility, steady=steady)
+        config = CalibrationConfig(hold_seconds=options.hold_seconds, search=search, transform=options.transform)
+        laid = calibrate if crossing is None else crossing.calibrate
+        stage = partial(laid, portrait=portrait, config=config, report=self.calibration_report)
         return self.profiler.stage("calibrate", stage, posed)
 
     def _denoiser(self, portrait: Portrait) -> Denoiser:
@@ -224,9 +223,7 @@ class Animator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

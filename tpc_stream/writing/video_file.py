@@ -64,7 +64,7 @@ class VideoFile:
         container, encoder = container_of(path), check_codec(path, config.codec)
         if encoder.pixel_format == "yuv420p" and (size[0] % 2 or size[1] % 2):
             raise SinkError(f"{config.codec} video needs even width and height, got {size[0]}x{size[1]}: change --size")
-        self._time_base = config.time_base or _clock(config.rate, first_seconds)
+        self._time_base = config.time_base or clock_of(config.rate, first_seconds)
         self._ticks: list[int] = []  # times of the frames that are still inside the encoder, oldest first
         self._last_ticks = 0
         self._delta = max(1, round(1 / (config.rate * self._time_base)))
@@ -233,7 +233,7 @@ class VideoFile:
             raise SinkError(f"cannot {doing} {self.path}: {error.strerror}") from error
 
 
-def _clock(rate: Fraction, first_seconds: Fraction) -> Fraction:
+def clock_of(rate: Fraction, first_seconds: Fraction) -> Fraction:
     """Seconds in a tick: MPEG's 1/90000, made finer so that the first time and a constant rate are exact."""
     ticks = lcm(_MPEG_TICKS, rate.numerator, first_seconds.denominator)
     return Fraction(1, ticks if ticks <= _MOST_TICKS else _MPEG_TICKS)

@@ -1,0 +1,1 @@
+"""Long videos chunk by chunk: a folder that keeps what is done, workers, and the way back after anything."""
