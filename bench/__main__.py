@@ -8,14 +8,19 @@ import sys
 NAMES = (
     "calibration",
     "glass",
+    "gpu",
     "latency",
     "long",
     "memory",
+    "misalignment",
     "overload",
     "profile_overhead",
+    "quality",
     "recovery",
     "seams",
     "steadying",
+    "tpc_cost",
+    "transforms",
 )
 
 

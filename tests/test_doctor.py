@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from tpc_stream import doctor
-from tpc_stream.doctor import Finding, examine
+from tpc_stream.doctor import examine
+from tpc_stream.finding import Finding
 from tpc_stream.system_libraries import SYSTEM_LIBRARIES, install_command, main, missing_packages
 
 
@@ -31,6 +32,14 @@ def test_only_what_the_default_path_needs_makes_it_ill(
     text = io.StringIO()
     assert examine(Console(file=text, width=200)) is healthy
     assert "gone -> install thing" in text.getvalue()
+
+
+def test_a_command_with_brackets_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [Finding("thing", False, "gone", "pip install thing[cuda,cudnn]", needed=False)]
+    monkeypatch.setattr(doctor, "findings", lambda: iter(lines))
+    text = io.StringIO()
+    examine(Console(file=text, width=200))
+    assert "pip install thing[cuda,cudnn]" in text.getvalue()
 
 
 def test_a_package_that_is_not_installed_is_found_missing() -> None:

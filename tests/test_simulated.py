@@ -84,7 +84,7 @@ def test_what_a_real_graph_would_refuse_is_refused(bundle: Bundle) -> None:
         ("simulated:denoise", "got 'denoise'"),
         ("simulated:denoise=fast", "got 'denoise=fast'"),
         ("simulated:denoise=-1", "got -1.0 a pass"),
-        ("onnxrt:fast", "onnxrt has no settings, got 'fast'"),
+        ("onnxrt:fast", "onnxrt has no provider 'fast'"),
     ],
 )
 def test_bad_settings_are_refused(name: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `tpc-stream animate | calibrate | demo | inspect | doctor | devices`."""
+"""The command line: `tpc-stream animate | calibrate | resume | status | demo | inspect | doctor | build | devices`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from tpc_stream.commands.animate import ANIMATE_EXAMPLES, animate, demo
+from tpc_stream.commands.build import build
 from tpc_stream.commands.calibrate import CALIBRATE_EXAMPLES, calibrate
 from tpc_stream.commands.devices import devices
+from tpc_stream.commands.job import resume, status
 from tpc_stream.commands.look import doctor, inspect
 from tpc_stream.commands.shell import EXIT_BAD_INPUT, console, forget_verbosity, set_verbosity, wants_traceback
 from tpc_stream.errors import TpcStreamError
@@ -44,9 +46,12 @@ def _options(
 
 app.command(help=ANIMATE_EXAMPLES)(animate)
 app.command(help=CALIBRATE_EXAMPLES)(calibrate)
+app.command()(resume)
+app.command()(status)
 app.command()(demo)
 app.command()(inspect)
 app.command()(doctor)
+app.command()(build)
 app.command()(devices)
 
 

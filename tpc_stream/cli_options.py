@@ -160,8 +160,31 @@ Bundle = Annotated[str, typer.Option(help="Engine bundle: a name or a folder.", 
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the graphs: onnxrt; simulated:denoise=20,decode=5 gives grey after so many milliseconds.",
+        help="What runs the graphs: onnxrt on the CPU; onnxrt:cuda, onnxrt:tensorrt, onnxrt:trt-rtx, trt on a GPU; "
+        "simulated:denoise=20,decode=5 gives grey after so many milliseconds.",
         rich_help_panel="Model",
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of an engine; 0: all cores.", rich_help_panel="Model")]
+ChunkSeconds = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Work in chunks of so many seconds, which are kept in OUT.tpc: the same command goes on where it was "
+        "killed. 0: one chunk. Default: 10 with --workers, else no chunks.",
+        rich_help_panel="Long videos",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes, each with its own engines.", rich_help_panel="Long videos")
+]
+Retries = Annotated[
+    int, typer.Option(min=0, help="How often a chunk is made again whose worker died.", rich_help_panel="Long videos")
+]
+KeepJob = Annotated[
+    bool, typer.Option("--keep-job", help="Leave OUT.tpc there at the end.", rich_help_panel="Long videos")
+]
+ProgressKind = Annotated[
+    Literal["json"] | None,
+    typer.Option("--progress", help="json: one object a line on stdout.", rich_help_panel="Long videos"),
+]

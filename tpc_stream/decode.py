@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tpc_stream.bundle import Bundle
 from tpc_stream.conditioning import Engines
 from tpc_stream.denoise import DenoisedFrame
-from tpc_stream.engine import require_finite
+from tpc_stream.engine import require_finite, require_light
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.plate import background_plate, composite
 
@@ -42,6 +42,8 @@ def decode(
         outputs = engines["decode"]({"latents": np.stack([item.latents for item in batch])})
         for name, array in outputs.items():
             require_finite(array, graph="decode", what=name)
+        if any(item.shown for item in batch):
+            require_light(outputs["images"], graph="decode")
         for row, item in enumerate(batch):
             picture = _resize((outputs["images"][row].transpose(1, 2, 0) + 1) * 127.5, width, height)
             if has_mattes:

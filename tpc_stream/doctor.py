@@ -6,29 +6,17 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from tpc_stream.finding import Finding
 from tpc_stream.system_libraries import SYSTEM_LIBRARIES, install_command, missing_packages
 
 PACKAGES = ("numpy", "av", "opencv-contrib-python", "mediapipe", "onnxruntime", "numba", "typer", "rich")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination."""
-
-    what: str
-    good: bool
-    detail: str
-    mend: str = ""
-    """What to do, where it is not good."""
-    needed: bool = True
-    """Whether the default path needs it."""
 
 
 def examine(console: Console) -> bool:
@@ -38,7 +26,8 @@ def examine(console: Console) -> bool:
     for finding in findings():
         healthy = healthy and (finding.good or not finding.needed)
         mark = "[green]ok[/]" if finding.good else ("[red]missing[/]" if finding.needed else "[yellow]none[/]")
-        table.add_row(mark, finding.what, finding.detail + (f" -> {finding.mend}" if finding.mend else ""))
+        detail = finding.detail + (f" -> {finding.mend}" if finding.mend else "")
+        table.add_row(mark, finding.what, Text(detail))  # no markup: pip's extras stand in brackets
     console.print(table)
     console.print(
         "the default path works" if healthy else "the default path does not work: see the lines marked missing"
@@ -48,6 +37,8 @@ def examine(console: Console) -> bool:
 
 def findings() -> Iterator[Finding]:
     """Everything that is examined, in order."""
+    from tpc_stream.doctor_gpu import gpu_findings
+
     supported = sys.version_info >= (3, 11)
     yield Finding("python", supported, platform.python_version(), "" if supported else "install Python 3.11 or newer")
     cores = len(os.sched_getaffinity(0))
@@ -63,6 +54,7 @@ def findings() -> Iterator[Finding]:
     yield from _bundles()
     cameras = sorted(str(path) for path in Path("/dev").glob("video*"))
     yield Finding("cameras", bool(cameras), ", ".join(cameras) or "no /dev/video*", needed=False)
+    yield from gpu_findings()
 
 
 def _package(name: str) -> Finding:

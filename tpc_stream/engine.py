@@ -12,6 +12,7 @@ from tpc_stream.errors import BundleError, EngineError
 from tpc_stream.manifest import GraphSpec, TensorSpec
 
 Array = NDArray[Any]
+_BLACK = -1 + 2 / 255  # of one grey level
 
 
 class Engine(Protocol):
@@ -68,3 +69,18 @@ def require_finite(array: Array, *, graph: str, what: str) -> None:
             f"the {graph} graph gave {bad} of {np.size(array)} values of {what} that are NaN or infinite; "
             "try fp32, another backend, or export the bundle again"
         )
+
+
+def require_light(images: Array, *, graph: str) -> None:
+    """EngineError if pictures [N, 3, H, W] in [-1, 1] are black everywhere, as an engine gives that lost its values.
+
+    Nobody who is found in a picture is black in all of it. A pass of many frames is judged as one, so that one dark
+    frame is no fault.
+    """
+    # where a sample of the pixels shows light, which is nearly always, no others are looked at
+    if images.size == 0 or images[..., ::8, ::8].max() > _BLACK or images.max() > _BLACK:
+        return
+    raise EngineError(
+        f"the {graph} graph gave {len(images)} pictures that are black everywhere (brightest value {images.max():.3f}, "
+        "black is -1); try another precision, another backend, or export the bundle again"
+    )

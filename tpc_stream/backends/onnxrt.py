@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the CPU here, on a GPU in onnxrt_gpu.py."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from collections.abc import Mapping
 
 import onnxruntime as ort
 
-from tpc_stream.engine import Array, Engine, check_tensors
-from tpc_stream.errors import BackendError, EngineError, InputError
-from tpc_stream.manifest import GraphSpec, TensorSpec
-
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(int64)": "int64",
-    "tensor(int32)": "int32",
-    "tensor(bool)": "bool",
-}
+from tpc_stream.backends.onnxrt_tensors import tensor_specs
+from tpc_stream.engine import Array, Backend, Engine, check_tensors
+from tpc_stream.errors import BackendError, EngineError
+from tpc_stream.manifest import GraphSpec
 
 
 class OnnxRuntimeEngine:
@@ -36,8 +28,8 @@ class OnnxRuntimeEngine:
         except Exception as error:  # the runtime raises a class of its own for each status code, without a common base
             text = str(error).splitlines()[0]
             raise BackendError(f"ONNX Runtime cannot open {graph.path}: {text}") from error
-        check_tensors(graph, "inputs", graph.inputs, _specs(session.get_inputs()))
-        check_tensors(graph, "outputs", graph.outputs, _specs(session.get_outputs()))
+        check_tensors(graph, "inputs", graph.inputs, tensor_specs(session.get_inputs()))
+        check_tensors(graph, "outputs", graph.outputs, tensor_specs(session.get_outputs()))
         self._session: ort.InferenceSession | None = session
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -72,18 +64,11 @@ class OnnxRuntimeBackend:
         return f"ONNX Runtime {ort.__version__}, CPUExecutionProvider, {self._threads} threads"
 
 
-def open_backend(*, threads: int, settings: str) -> OnnxRuntimeBackend:
+def open_backend(*, threads: int, settings: str) -> Backend:
+    """`settings`: nothing for the CPU, or a GPU provider, see `onnxrt_providers`."""
     if settings:
-        raise InputError(f"the backend onnxrt has no settings, got {settings!r}: leave out what follows the colon")
+        from tpc_stream.backends.onnxrt_gpu import OnnxRuntimeGpuBackend
+        from tpc_stream.backends.onnxrt_providers import provider_of
+
+        return OnnxRuntimeGpuBackend(provider_of(settings), threads=threads)
     return OnnxRuntimeBackend(threads=threads)
-
-
-def _specs(nodes: list[ort.NodeArg]) -> list[TensorSpec]:
-    return [
-        TensorSpec(
-            name=node.name,
-            dtype=_DTYPES.get(node.type, node.type),
-            shape=tuple(n if isinstance(n, int) else str(n) for n in node.shape),
-        )
-        for node in nodes
-    ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tpc_stream import cli_options as opt
+from tpc_stream.commands.job import animate_in_chunks
 from tpc_stream.commands.shell import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
@@ -19,7 +20,7 @@ from tpc_stream.commands.shell import (
     read_size,
     set_verbosity,
 )
-from tpc_stream.errors import SinkError
+from tpc_stream.errors import InputError, SinkError
 from tpc_stream.interrupt import Terminated
 from tpc_stream.options import AnimateOptions
 
@@ -39,6 +40,8 @@ ANIMATE_EXAMPLES = """Animate the person of a picture with the motion of a video
   tpc-stream animate --reference me.png --motion dance.mp4 --out plain.mp4 --no-tpc
 
   tpc-stream animate --reference me.png --motion webcam --out none --preview window --schedule diagonal
+
+  tpc-stream animate --reference me.png --motion hour.mp4 --out hour_me.mp4 --chunk-seconds 10 --workers 2
 
   tpc-stream animate --reference me.png --motion rtsp://camera/live --out rtmp://server/live/key
 
@@ -97,6 +100,11 @@ def animate(
     csv: opt.Csv = None,
     trace: opt.Trace = None,
     plan: opt.Plan = None,
+    chunk_seconds: opt.ChunkSeconds = None,
+    workers: opt.Workers = 1,
+    retries: opt.Retries = 2,
+    keep_job: opt.KeepJob = False,
+    progress: opt.ProgressKind = None,
     dry_run: opt.DryRun = False,
     overwrite: Overwrite = False,
     verbose: Verbose = 0,
@@ -160,6 +168,16 @@ def animate(
 
         tell(reference, motion, options=options, console=console())
         return
+    if chunk_seconds is not None or workers > 1:
+        from tpc_stream.job.run_job import JobConfig
+
+        config = JobConfig(workers=workers, retries=retries, keep=keep_job)
+        animate_in_chunks(
+            reference, motion, outputs, options, chunk_seconds=chunk_seconds, config=config, progress=progress
+        )
+        return
+    if progress is not None:
+        raise InputError("--progress json is for work in chunks: add --chunk-seconds")
     _run(reference, motion, outputs, options, measure=plan)
 
 
