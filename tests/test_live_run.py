@@ -36,7 +36,7 @@ def test_a_file_as_a_camera_reports_what_it_dropped(
     flow = profile["context"]["flow"]
     assert (flow["policy"], flow["captured"]) == ("adaptive", 25)
     dropped = sum(last - first + 1 for first, last in flow["dropped"])
-    assert profile["counters"]["frames dropped"] == dropped == 25 - profile["frame_count"]
+    assert profile["counters"].get("frames dropped", 0) == dropped == 25 - profile["frame_count"]
     assert "captured" in {queue["name"] for queue in profile["queues"]}
 
 
