@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from tests.dots import DotEstimator, draw_person, find_person
 from tpc_stream.errors import InputError, PoseError
 from tpc_stream.frame import KEYPOINT_NAMES, Body, Frame, PosedFrame
+from tpc_stream.people.estimator import Estimator, PoseConfig, Tracker
 from tpc_stream.people.landmarker import COCO_FROM_BLAZEPOSE, OfflineBaseOptions
 from tpc_stream.people.native_log import without_chatter
 from tpc_stream.people.turning import turn_for, turn_image
 from tpc_stream.people.voting import torso_angle_degrees
-from tpc_stream.pose import Estimator, PoseConfig, PoseEstimator, Tracker, estimate_poses
+from tpc_stream.pose import PoseEstimator, estimate_poses
 
 
 def _frames(images: list[NDArray[np.uint8]], *, fps: int = 30) -> list[Frame]:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tpc_stream.errors import InputError, PortraitError
 from tpc_stream.fit import DEFAULT_FIT_MODE, FitGeometry, FitMode
 from tpc_stream.frame import Body, Portrait
+from tpc_stream.people.estimator import Estimator
 from tpc_stream.people.finding import find_person, note_turn
 from tpc_stream.people.portrait_config import PortraitConfig
 from tpc_stream.people.segmenter import Segmenter
 from tpc_stream.people.silhouette import area_pixels
-from tpc_stream.pose import Estimator, PoseEstimator
+from tpc_stream.pose import PoseEstimator
 from tpc_stream.warp import screened
 
 __all__ = ["PortraitConfig", "prepare_portrait"]

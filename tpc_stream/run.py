@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,8 @@ from tpc_stream.outputs import OutputOptions
 from tpc_stream.pipeline import Animator
 from tpc_stream.procrustes import warp
 from tpc_stream.profile import ProfiledStage, Profiler, Session
-from tpc_stream.recording.machine import describe_machine
 from tpc_stream.report import render_table
+from tpc_stream.run_notes import note_run
 from tpc_stream.sheet import ContactSheet, collect
 from tpc_stream.sidebyside import side_by_side
 from tpc_stream.sinks import check_sink, preview_stage, sink_stage, watched
@@ -114,7 +113,7 @@ def _run(
             stream.close()
         with uninterrupted():
             driving.close()
-            _note(profiler, animator, reference, info)
+            note_run(profiler, animator, reference, info)
             note_flow(profiler, driving.report, delivery, live=driving.live)
             session = profiler.session(fps=float(info.rate) if info.rate else None)
             console.print(render_table(session))
@@ -215,28 +214,6 @@ def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[A
         if record.held:
             profiler.frame_event("held", frame.index)
         yield frame
-
-
-def _note(profiler: Profiler, animator: Animator, reference: str | Path, info: SourceInfo) -> None:
-    """Keeps what a figure needs to be understood later: the options, the machine, the versions."""
-    report, calibrated = animator.source_report, animator.calibration_report
-    for name, count in calibrated.frames.items():
-        profiler.count(f"calibration {name}", count)
-    profiler.count("corrupt packets", report.corrupt_packets)
-    profiler.count("frames missing", report.frames_missing)
-    profiler.note(
-        reference=str(reference),
-        motion=info.url,
-        motion_size=[info.width, info.height],
-        options={
-            key: str(value) if isinstance(value, Path) else value for key, value in asdict(animator.options).items()
-        },
-        plan=asdict(animator.plan),
-        bundle={"name": animator.bundle.manifest.name, "version": animator.bundle.manifest.version},
-        backend=animator.backend_description,
-        environment=describe_machine(),
-        finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    )
 
 
 def _findings(animator: Animator, frames: int, interrupted: bool) -> list[str]:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.frame import Body
+from tpc_stream.people.estimator import Estimator
 from tpc_stream.people.portrait_config import PortraitConfig
 from tpc_stream.people.silhouette import join_silhouettes
 from tpc_stream.people.turning import turn_image, turn_to, undo_turn
 from tpc_stream.people.voting import distance, join_bodies, torso_angle_degrees
-from tpc_stream.pose import Estimator
 
 
 def look_closer(estimator: Estimator, image: NDArray[np.uint8], body: Body, *, config: PortraitConfig) -> list[Body]:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tpc_stream.errors import PortraitError
 from tpc_stream.frame import Body
 from tpc_stream.people.closer import lift_shadows, look_closer, with_closer
+from tpc_stream.people.estimator import Estimator
 from tpc_stream.people.portrait_config import PortraitConfig
 from tpc_stream.people.silhouette import area_pixels, overlap
 from tpc_stream.people.turning import Turn, turn_for, turn_image, undo_turn
 from tpc_stream.people.voting import Vote, body_size_pixels, join_bodies, torso_angle_degrees, vote
-from tpc_stream.pose import Estimator
 
 
 @dataclass(frozen=True, slots=True, eq=False)

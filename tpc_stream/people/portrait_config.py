@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tpc_stream.errors import InputError
-from tpc_stream.pose import PoseConfig
+from tpc_stream.people.estimator import PoseConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
