@@ -22,7 +22,7 @@ def run(
     bundle = open_bundle(make_tiny_bundle(folder, mattes=mattes))
     backend = open_backend("onnxrt", threads=1)
     engines = {role: backend.open(graph) for role, graph in bundle.manifest.graphs.items()}
-    items = [DenoisedFrame(frame, latents, shown, ends_batch=k == 2) for k, frame in enumerate(calibrated(3))]
+    items = [DenoisedFrame(frame, latents[None], shown, ends_batch=k == 2) for k, frame in enumerate(calibrated(3))]
     return list(decode(items, bundle=bundle, engines=engines, portrait=portrait(), width=size, height=size))
 
 
@@ -74,6 +74,18 @@ def test_the_plate_keeps_the_background_and_loses_the_person() -> None:
     far = np.ones((64, 64), bool)
     far[14:56, 19:46] = False
     assert np.array_equal(plate[far], image[far])
+
+
+def test_a_floor_goes_on_behind_the_person() -> None:
+    ground = np.full((160, 160, 3), 200, np.uint8)
+    ground[120:] = (110, 80, 60)
+    person, mask = ground.copy(), np.zeros((160, 160), np.uint8)
+    mask[30:150, 60:100] = 255
+    person[mask > 0] = (255, 0, 0)
+    error = np.abs(background_plate(person, mask).astype(int) - ground)
+    edge = np.zeros(160, bool)
+    edge[108:132] = True
+    assert error[~edge].max() < 6 and error.mean() < 1.5
 
 
 def test_a_plate_of_nobody_or_of_nothing_else() -> None:
