@@ -92,12 +92,14 @@ def _restored(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
     return output.float()
 
 
-def export_graph(graph: Graph, folder: Path, **axes: int) -> list[Path]:
+def export_graph(graph: Graph, folder: Path, *, device: str = "cpu", **axes: int) -> list[Path]:
     """Writes `role.onnx`, and `role.onnx.data` where the weights are large; returns the files.
 
-    `axes`: lengths of named axes in the traced example; 1 is avoided, which tracing could take for a fixed size.
+    Args:
+        device: where the module is, and is traced.
+        axes: lengths of named axes in the traced example; 1 is avoided, which tracing could take for a fixed size.
     """
-    example = graph.example(**axes)
+    example = {name: tensor.to(device) for name, tensor in graph.example(**axes).items()}
     shapes = {**graph.inputs, **graph.outputs}
     free = {name: {k: a for k, a in enumerate(shape) if isinstance(a, str)} for name, shape in shapes.items()}
     path = folder / f"{graph.role}.onnx"

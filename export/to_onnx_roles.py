@@ -78,6 +78,26 @@ def feature_channels(system: Any) -> list[int]:
     return [unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.in_features]
 
 
+def bank_tokens(system: Any, rows: int, columns: int) -> list[int]:
+    """How many tokens each feature of a bank has for latents of rows x columns cells, in the order of `feature_names`.
+
+    A token is a cell of the level at which its block works: down block k is halved k times, the middle one as often as
+    the last of them, and the up blocks go back.
+    """
+    unet = getattr(system, "denoising_unet", None) or system.unet
+    deepest = len(unet.down_blocks) - 1
+    counts: list[int] = []
+    for name in system.feature_names:
+        stage, _, rest = name.partition(".")
+        place = int(rest.partition(".")[0]) if stage != "mid_block" else 0
+        halvings = {"down_blocks": place, "mid_block": deepest, "up_blocks": deepest - place}[stage]
+        h, w = rows, columns
+        for _ in range(halvings):
+            h, w = (h + 1) // 2, (w + 1) // 2
+        counts.append(h * w)
+    return counts
+
+
 def _tokens(system: Any, picture: Shape, *, blank: bool) -> Graph:
     size, bank, adapts = pixels_size(system), system.traits.kind == "bank", hasattr(system, "adapter")
     unconditional = adapts or (blank and not bank)
@@ -103,7 +123,10 @@ def _embeddings(system: Any) -> Any:
 
 def _bank(system: Any, cell: Shape, channels: list[int], text: Tensor | None, context: Shape | None) -> Graph:
     other: dict[str, Shape] = {"timesteps": ("N",)} if context is None else {"context": context}
-    outputs = {f"bank_{k:02d}": ("N", f"T{k}", c) for k, c in enumerate(channels)}
+    counts = bank_tokens(system, int(cell[1]), int(cell[2]))
+    outputs: dict[str, Shape] = {
+        f"bank_{k:02d}": ("N", tokens, c) for k, (tokens, c) in enumerate(zip(counts, channels, strict=True))
+    }
     return Graph("reference", Bank(system, text), {"latents": ("N", *cell), **other}, outputs)
 
 

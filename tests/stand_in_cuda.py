@@ -6,10 +6,14 @@ It belongs to stand_in_tensorrt.py, whose first lines say what it proves and wha
 from __future__ import annotations
 
 import ctypes
+import itertools
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+STREAM = 77
+"""The first stream that is made."""
 
 
 @dataclass
@@ -22,7 +26,16 @@ class Recorded:
     build_error: str = ""
     no_context: bool = False
     no_memory_above: int = 1 << 40
+    room: int = 1 << 40
+    """Bytes that can be allocated together."""
     run_fails: bool = False
+    spoilt: str = ""
+    """The output that is NaN."""
+    no_capture: bool = False
+    capturing: list[Any] | None = None
+    """What is being recorded as a CUDA graph."""
+    streams: set[int] = field(default_factory=set)
+    """Those that copies went to."""
     allocated: dict[int, Any] = field(default_factory=dict)
 
     def named(self, name: str) -> list[tuple[Any, ...]]:
@@ -74,12 +87,16 @@ def cuda(recorded: Recorded) -> ModuleType:
         cudaSuccess, cudaErrorInvalidValue, cudaErrorMemoryAllocation = range(3)
 
     class cudaMemcpyKind(IntEnum):
-        cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost = range(3)
+        cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice = range(4)
+
+    class cudaStreamCaptureMode(IntEnum):
+        cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed = range(3)
 
     good = cudaError_t.cudaSuccess
 
     def allocate(kind: str, size: int) -> tuple[Any, ...]:
-        if size > recorded.no_memory_above:
+        taken = sum(len(memory) for memory in recorded.allocated.values())
+        if size > recorded.no_memory_above or taken + size > recorded.room:
             return cudaError_t.cudaErrorMemoryAllocation, None
         memory = (ctypes.c_byte * size)()
         recorded.allocated[ctypes.addressof(memory)] = memory
@@ -91,8 +108,35 @@ def cuda(recorded: Recorded) -> ModuleType:
         return (good,)
 
     def copy(to: int, source: int, count: int, kind: Any, stream: Any) -> tuple[Any, ...]:
+        assert recorded.capturing is None
+        recorded.streams.add(stream)
         recorded.calls.append((kind.name, count))
         ctypes.memmove(to, source, count)
+        return (good,)
+
+    def clear(address: int, value: int, count: int, stream: Any) -> tuple[Any, ...]:
+        ctypes.memset(address, value, count)
+        return (good,)
+
+    streams = itertools.count(STREAM)
+
+    def begin(stream: int, mode: Any) -> tuple[Any, ...]:
+        assert stream not in recorded.streams, "others' work could get into the recording"
+        recorded.capturing = []
+        return (good,)
+
+    def end(stream: int) -> tuple[Any, ...]:
+        graph, recorded.capturing = recorded.capturing, None
+        return (cudaError_t.cudaErrorInvalidValue, None) if recorded.no_capture else (good, graph)
+
+    def instantiate(graph: Any, flags: int) -> tuple[Any, ...]:
+        recorded.calls.append(("graph", len(graph)))
+        return good, graph
+
+    def launch(graph: Any, stream: int) -> tuple[Any, ...]:
+        recorded.calls.append(("launch", stream))
+        for work in graph:
+            work()
         return (good,)
 
     return module(
@@ -100,7 +144,20 @@ def cuda(recorded: Recorded) -> ModuleType:
         cudaError_t=cudaError_t,
         cudaMemcpyKind=cudaMemcpyKind,
         cudaStreamNonBlocking=1,
-        cudaStreamCreateWithFlags=lambda flags: (good, 77),
+        cudaStreamCaptureMode=cudaStreamCaptureMode,
+        cudaEventDisableTiming=2,
+        cudaStreamCreateWithFlags=lambda flags: (good, next(streams)),
+        cudaEventCreateWithFlags=lambda flags: (good, object()),
+        cudaEventRecord=lambda event, stream: (good,),
+        cudaEventSynchronize=lambda event: (good,),
+        cudaEventDestroy=lambda event: (good,),
+        cudaMemsetAsync=clear,
+        cudaStreamBeginCapture=begin,
+        cudaStreamEndCapture=end,
+        cudaGraphInstantiate=instantiate,
+        cudaGraphLaunch=launch,
+        cudaGraphDestroy=lambda graph: (good,),
+        cudaGraphExecDestroy=lambda graph: recorded.calls.append(("graph freed",)) or (good,),
         cudaStreamSynchronize=lambda stream: (good,),
         cudaStreamDestroy=lambda stream: (good,),
         cudaMalloc=lambda size: allocate("malloc", size),

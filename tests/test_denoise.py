@@ -55,7 +55,7 @@ class Rig:
         assert [item.index for item in items] == [item.frame.index for item in frames]
         self.shown = [item.shown for item in items]
         self.batches = [item.ends_batch for item in items]
-        return np.stack([item.latents for item in items])
+        return np.concatenate([item.latents for item in items])
 
 
 @pytest.fixture

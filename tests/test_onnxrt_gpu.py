@@ -16,12 +16,14 @@ import pytest
 from tests.with_gpu import skip_without_gpu
 from tpc_stream.backends import open_backend
 from tpc_stream.backends.onnxrt import OnnxRuntimeBackend
+from tpc_stream.backends.onnxrt_device import OrtDevice, Place
 from tpc_stream.backends.onnxrt_gpu import BoundEngine
 from tpc_stream.backends.onnxrt_providers import PROVIDERS, Provider, nodes_by_provider, open_session
 from tpc_stream.bundle import Bundle, open_bundle
 from tpc_stream.errors import BackendError, EngineError, InputError
 
-CPU = Provider("cpu", "CPUExecutionProvider", "pip install onnxruntime")
+CPU = Provider("cpu", "CPUExecutionProvider", "pip install onnxruntime", place=Place("cpu"))
+DEVICE = OrtDevice(CPU.place, ort.InferenceSession, told=pytest.fail)
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_binding_gives_what_running_gives(bundle: Bundle, tokens: int) -> None:
     inputs = {name: array for name, array in inputs.items() if name in graph.input_names}
     session = open_session(CPU, graph.path, ort.SessionOptions())
     assert nodes_by_provider(session)["CPUExecutionProvider"] > 0
-    bound, plain = BoundEngine(graph, session), OnnxRuntimeBackend(threads=1).open(graph)
+    bound, plain = BoundEngine(graph, session, DEVICE), OnnxRuntimeBackend(threads=1).open(graph)
     assert np.array_equal(bound(inputs)["output"], plain(inputs)["output"])
     bound.close()
     with pytest.raises(EngineError, match="was closed"):
@@ -110,9 +112,23 @@ def test_binding_gives_what_running_gives(bundle: Bundle, tokens: int) -> None:
 
 def test_a_failing_run_names_the_graph_and_the_shapes(bundle: Bundle) -> None:
     graph = bundle.manifest.graphs["decode"]
-    engine = BoundEngine(graph, open_session(CPU, graph.path, ort.SessionOptions()))
+    engine = BoundEngine(graph, open_session(CPU, graph.path, ort.SessionOptions()), DEVICE)
     with pytest.raises(EngineError, match=r"decode graph on latents float32\[1, 3, 8, 8\]"):
         engine({"latents": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+def test_where_the_memory_is_full_it_says_what_takes_less(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = bundle.manifest.graphs["decode"]
+    engine = BoundEngine(graph, open_session(CPU, graph.path, ort.SessionOptions()), DEVICE)
+
+    def full(binding: object) -> None:
+        raise RuntimeError("[E] CUDA failure 2: out of memory ; GPU=0\n(and a page more)")
+
+    monkeypatch.setattr(engine._session, "run_with_iobinding", full)
+    with pytest.raises(
+        EngineError, match=r"failure 2: out of memory.*; the GPU's memory is full: take a smaller --win"
+    ):
+        engine({"latents": np.zeros((2, 4, 8, 8), np.float32)})
 
 
 @pytest.mark.gpu
@@ -127,3 +143,9 @@ def test_the_gpu_gives_what_the_cpu_gives(bundle: Bundle, setting: str) -> None:
     assert PROVIDERS[setting].name in backend.describe()
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, atol=2e-2)
+    device = backend.device  # type: ignore[attr-defined]
+    assert device.usable, "arrays stay on the GPU"
+    sent = device.send(latents)
+    together = device.joined([device.rows(sent, 0, 1), device.rows(sent, 1, 3)])
+    np.testing.assert_array_equal(device.fetch(together), latents)
+    assert device.finite(together) and not device.finite(device.send(np.full((1, 4, 8, 8), np.nan, np.float32)))

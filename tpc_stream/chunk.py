@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tpc_stream.engine import Array
+from tpc_stream.engine import Value
 from tpc_stream.frame import CalibratedFrame
 from tpc_stream.manifest import Manifest
 from tpc_stream.network import CalibratedPicture, Network
@@ -17,6 +17,7 @@ from tpc_stream.noise_levels import NoiseLevels
 from tpc_stream.pndm import PndmState, pndm_step
 from tpc_stream.pose_input import PoseInput
 from tpc_stream.propagation import WindowDraws, draw_window
+from tpc_stream.resident import as_terms, settled
 from tpc_stream.sampler import ddim_step
 from tpc_stream.window import Window
 
@@ -30,13 +31,13 @@ class Chunk:
     """How many of the first frames were in the chunk before."""
     shown: tuple[bool, ...]
     """Per frame, whether there is a person to show."""
-    latents: NDArray[np.float32]
+    latents: Value
     """[F, C, h, w]."""
     draws: WindowDraws
     """Of Iterative Propagation, for all steps."""
-    told: Mapping[str, Array]
+    told: Mapping[str, Value]
     """What the pose graph is given."""
-    pose: Mapping[str, Array]
+    pose: Mapping[str, Value]
     """What it wrote, where that holds for all steps; else nothing."""
     calibrated: Mapping[int, CalibratedPicture]
     """Of the drawn frames, by their global index."""
@@ -71,12 +72,15 @@ class Chunks:
 
         Noise and draws are pure functions of seed and index. May run in another thread than what follows.
         """
-        told, shown = self._poses.inputs(window)
+        drawn, shown = self._poses.inputs(window)
+        told: Mapping[str, Value] = drawn
         draws = draw_window(
             window.index, len(window.frames), steps=len(self._levels), seed=self._seed, group_size=self._group_size
         )
-        latents = self._start(window)
+        latents = self._network.placed(self._start(window))
         follows = self._network.pose_follows_timestep
+        if follows:
+            told = {name: self._network.placed(array) for name, array in told.items()}
         pose = {} if follows else self._network.pose(told, latents, float(self._levels.timesteps[0]))
         calibrated = self._network.calibrated({item.frame.index: item for item in window.frames}, draws.drawn)
         return Chunk(window.frames, window.carried, shown, latents, draws, told, pose, calibrated)
@@ -93,11 +97,11 @@ class Chunks:
         uses: NDArray[np.int64] = np.array(chunk.drawn, dtype=np.int64)[chunk.draws.gather[chunk.step]]
         return uses
 
-    def pose(self, chunk: Chunk) -> Mapping[str, Array]:
+    def pose(self, chunk: Chunk) -> Mapping[str, Value]:
         """What the pose graph says of the frames, at the next step."""
         return chunk.pose or self._network.pose(chunk.told, chunk.latents, self.timestep(chunk))
 
-    def moved(self, chunk: Chunk, output: NDArray[np.float32]) -> Chunk:
+    def moved(self, chunk: Chunk, output: Value) -> Chunk:
         """The chunk one step on, given the network's output [F, C, h, w]."""
         levels, step, sampling = self._levels, chunk.step, self._manifest.sampling
         move = {
@@ -106,11 +110,12 @@ class Chunks:
             "next_alpha": np.float32(levels.next_alphas[step]),
             "next_sigma": np.float32(levels.next_sigmas[step]),
         }
+        told, before = as_terms(output), as_terms(chunk.latents)
         if sampling.scheduler == "pndm":
-            latents, pndm = pndm_step(output, chunk.latents, chunk.pndm, prediction=sampling.prediction, **move)
-            return replace(chunk, latents=latents, pndm=pndm, step=step + 1)
-        latents = ddim_step(output, chunk.latents, prediction=sampling.prediction, **move)
-        return replace(chunk, latents=latents, step=step + 1)
+            latents, pndm = pndm_step(told, before, chunk.pndm, prediction=sampling.prediction, **move)
+            return replace(chunk, latents=settled(latents), pndm=pndm, step=step + 1)
+        latents = ddim_step(told, before, prediction=sampling.prediction, **move)
+        return replace(chunk, latents=settled(latents), step=step + 1)
 
     def _start(self, window: Window) -> NDArray[np.float32]:
         noise = frame_noise(

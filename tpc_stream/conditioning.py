@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.bundle import Bundle
-from tpc_stream.engine import Array, Engine, require_finite
+from tpc_stream.engine import Array, Engine, Value, run
 from tpc_stream.frame import Portrait, Transform
 from tpc_stream.graph_roles import has_context, unconditional_outputs
 from tpc_stream.manifest import Role
 from tpc_stream.plate import background_plate
 from tpc_stream.preprocess import encoder_pixels
+from tpc_stream.resident import joined, on_host, zeros_like
 from tpc_stream.warp import Warper, screened
 
 Engines = Mapping[Role, Engine]
-Features = tuple[Array, ...]
+Features = tuple[Value, ...]
 """[N, tokens, channels] each, in the order of the feature graph's outputs."""
 Span = Callable[[str], AbstractContextManager[object]]
 
@@ -29,7 +30,7 @@ Span = Callable[[str], AbstractContextManager[object]]
 class Encoded:
     """One picture of the person, in every form that a feature graph may ask for."""
 
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Value]
     """images [1, 3, H, W] in [-1, 1], mattes [1, 1, H, W] in [0, 1], pixels [1, 3, S, S], latents [1, C, h, w]; those
     that are needed."""
 
@@ -44,7 +45,8 @@ class Conditioner:
         self._span = span
         self._graph = bundle.feature_graph
         self._encoded_reference: Encoded | None = None
-        self._context: Array | None = None
+        self._context: Value | None = None
+        self._start: Array | None = None
         self._warper = Warper.of_person(portrait.image, portrait.mask)
 
     @property
@@ -55,6 +57,8 @@ class Conditioner:
     def prepare(self) -> None:
         """Encodes the reference now; afterwards threads only read it."""
         _ = self.reference(), self.context
+        if self._bundle.manifest.sampling.start == "reference":
+            self._start = on_host(self.reference().arrays["latents"])
 
     def reference(self) -> Encoded:
         """The reference as it is, or without its background where the bundle was trained so."""
@@ -70,22 +74,24 @@ class Conditioner:
         return self._encoded_reference
 
     @property
-    def context(self) -> Array | None:
+    def context(self) -> Value | None:
         """[1, T, C] the reference as an image encoder beside the reference network sees it; None without one."""
         if self._context is None and has_context(self._bundle.manifest):
             graph = self._bundle.manifest.graphs["tokens"]
             arrays = self.reference().arrays
+            inputs = {name: arrays[name] for name in graph.input_names}
             with self._span("tokens"):
-                self._context = self._engines["tokens"]({name: arrays[name] for name in graph.input_names})["context"]
-            require_finite(self._context, graph="tokens", what="context")
+                self._context = run(self._engines["tokens"], inputs, graph="tokens")["context"]
         return self._context
 
     @property
     def start_latents(self) -> Array:
-        """[1, C, h, w] the reference's latents, where denoising starts from them."""
-        return self.reference().arrays["latents"]
+        """[1, C, h, w] the reference's latents, where denoising starts from them; fetched once, by `prepare`."""
+        if self._start is None:
+            raise ValueError("denoising does not start from the reference, or nothing is prepared yet")
+        return self._start
 
-    def background_latents(self) -> Array:
+    def background_latents(self) -> Value:
         """[1, C, h, w] of the reference without its person: mid grey where it stood, or painted over."""
         image, mask = self._portrait.image, self._portrait.mask
         if self._bundle.manifest.conditioning.background == "painted":
@@ -114,24 +120,19 @@ class Conditioner:
             case "no_tokens":
                 return features, self.no_features()
             case "zeros":
-                return features, tuple(np.zeros_like(array) for array in features)
+                return features, tuple(zeros_like(array) for array in features)
             case "written":
                 return features, tuple(outputs[tensor.name] for tensor in unconditional_outputs(self._graph))
 
-    def _write(self, encoded: Sequence[Encoded], timestep: float) -> dict[str, Array]:
+    def _write(self, encoded: Sequence[Encoded], timestep: float) -> dict[str, Value]:
         names = self._graph.input_names
-        inputs = {
-            name: np.concatenate([e.arrays[name] for e in encoded]) for name in encoded[0].arrays if name in names
-        }
+        inputs = {name: joined([e.arrays[name] for e in encoded]) for name in encoded[0].arrays if name in names}
         if self.follows_timestep:
             inputs["timesteps"] = timesteps_like(self._bundle, self._graph.role, timestep, len(encoded))
         if "context" in names and self.context is not None:
             inputs["context"] = self.context
         with self._span("features"):
-            outputs = self._engines[self._graph.role](inputs)
-        for name, array in outputs.items():
-            require_finite(array, graph=self._graph.role, what=name)
-        return outputs
+            return run(self._engines[self._graph.role], inputs, graph=self._graph.role)
 
     def no_features(self) -> Features:
         """Features of no picture: zero tokens, so that attention sees only the frame itself."""
@@ -145,18 +146,16 @@ class Conditioner:
         size = manifest.width, manifest.height
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         matte = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
-        arrays: dict[str, Array] = {
+        arrays: dict[str, Value] = {
             "images": (small.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None],
             "mattes": (matte.astype(np.float32) / 255)[None, None],
         }
         if "pixels" in names and manifest.pixels is not None:
             arrays["pixels"] = encoder_pixels(image, manifest.pixels, mask=mask)
         if "latents" in names:
-            graph = manifest.graphs["encode"]
+            inputs = {name: arrays[name] for name in manifest.graphs["encode"].input_names}
             with self._span("encode"):
-                outputs = self._engines["encode"]({name: arrays[name] for name in graph.input_names})
-            require_finite(outputs["latents"], graph="encode", what="latents")
-            arrays["latents"] = outputs["latents"]
+                arrays["latents"] = run(self._engines["encode"], inputs, graph="encode")["latents"]
         return Encoded(arrays)
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tpc_stream.bundle import Bundle
 from tpc_stream.conditioning import Engines
 from tpc_stream.denoise import DenoisedFrame
-from tpc_stream.engine import require_finite, require_light
+from tpc_stream.engine import fetched, require_finite, require_light
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.plate import background_plate, composite
+from tpc_stream.resident import joined
 
 
 def decode(
@@ -39,7 +40,7 @@ def decode(
         batch.append(frame)
         if not frame.ends_batch:
             continue
-        outputs = engines["decode"]({"latents": np.stack([item.latents for item in batch])})
+        outputs = fetched(engines["decode"], {"latents": joined([item.latents for item in batch])})
         for name, array in outputs.items():
             require_finite(array, graph="decode", what=name)
         if any(item.shown for item in batch):

@@ -6,18 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tpc_stream.bundle import Bundle
 from tpc_stream.chunk import Chunk, Chunks
 from tpc_stream.conditioning import Engines, Span
 from tpc_stream.diagonal import diagonal_passes
+from tpc_stream.engine import Value
 from tpc_stream.frame import CalibratedFrame, Frame, Portrait
 from tpc_stream.manifest import Schedule
 from tpc_stream.network import Network
 from tpc_stream.noise_levels import noise_levels
 from tpc_stream.pose_input import PoseInput
+from tpc_stream.resident import as_terms, joined, rows, settled
 from tpc_stream.window import check_window, crossfade, windows
 
 
@@ -48,8 +47,8 @@ class DenoisedFrame:
     """A frame that is ready to be decoded."""
 
     frame: CalibratedFrame
-    latents: NDArray[np.float32]
-    """[C, h, w]."""
+    latents: Value
+    """[1, C, h, w]."""
     shown: bool
     """Whether there is a person to show; False where nobody was found for longer than the hold."""
     ends_batch: bool
@@ -146,7 +145,9 @@ class Denoiser:
                 chunk = chunks.moved(chunk, output)
             latents, carried = chunk.latents, chunk.carried
             if held:
-                latents[:carried] = crossfade(np.stack([item.latents for item in held]), latents[:carried])
+                before, after = joined([item.latents for item in held]), rows(latents, 0, carried)
+                blended = settled(crossfade(as_terms(before), as_terms(after)))
+                latents = joined([blended, rows(latents, carried, len(latents))])
             leaving = max(len(chunk.frames) - self._config.overlap, 0)
             made = list(_leaving(chunk, latents, leaving))
             yield from made[:leaving]
@@ -172,7 +173,7 @@ def denoise(
     yield from denoiser.denoise(denoiser.condition(frames))
 
 
-def _leaving(chunk: Chunk, latents: NDArray[np.float32], count: int) -> Iterator[DenoisedFrame]:
+def _leaving(chunk: Chunk, latents: Value, count: int) -> Iterator[DenoisedFrame]:
     """A chunk's frames, of which the first `count` leave now."""
     for k, frame in enumerate(chunk.frames):
-        yield DenoisedFrame(frame, latents[k], chunk.shown[k], ends_batch=k == count - 1)
+        yield DenoisedFrame(frame, rows(latents, k, k + 1), chunk.shown[k], ends_batch=k == count - 1)

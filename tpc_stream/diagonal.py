@@ -12,6 +12,7 @@ import numpy as np
 
 from tpc_stream.chunk import Chunk, Chunks
 from tpc_stream.network import Network
+from tpc_stream.resident import joined, rows
 
 
 def diagonal_passes(begun: Iterable[Chunk], chunks: Chunks, network: Network) -> Iterator[Chunk]:
@@ -37,11 +38,12 @@ def _tick(active: list[Chunk], chunks: Chunks, network: Network) -> list[Chunk]:
     sizes = [len(chunk.frames) for chunk in active]
     poses = [chunks.pose(chunk) for chunk in active]
     output = network.predict(
-        np.concatenate([chunk.latents for chunk in active]),
-        pose={name: np.concatenate([pose[name] for pose in poses]) for name in poses[0]},
+        joined([chunk.latents for chunk in active]),
+        pose={name: joined([pose[name] for pose in poses]) for name in poses[0]},
         calibrated={k: picture for chunk in active for k, picture in chunk.calibrated.items()},
         uses=np.concatenate([chunks.uses(chunk) for chunk in active]),
         timestep=np.repeat([chunks.timestep(chunk) for chunk in active], sizes),
     )
-    parts = np.split(output, np.cumsum(sizes)[:-1])
+    ends = np.cumsum(sizes).tolist()
+    parts = (rows(output, end - size, end) for size, end in zip(sizes, ends, strict=True))
     return [chunks.moved(chunk, part) for chunk, part in zip(active, parts, strict=True)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tpc_stream.manifest import GuidanceSpec
 from tpc_stream.sampler import Floats
 
@@ -44,7 +42,5 @@ def guided(outputs: Sequence[Floats], passes: Sequence[Pass]) -> Floats:
     """The weighted sum of the passes' outputs, [F, C, h, w] each."""
     if len(passes) == 1:
         return outputs[0]
-    total = np.zeros_like(outputs[0])
-    for output, item in zip(outputs, passes, strict=True):
-        total += output.dtype.type(item.weight) * output
+    total: Floats = sum(output.dtype.type(item.weight) * output for output, item in zip(outputs, passes, strict=True))
     return total

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from tpc_stream.bundle import Bundle
 from tpc_stream.conditioning import Conditioner, Encoded, Engines, Features, Span, timesteps_like
-from tpc_stream.engine import Array, require_finite
+from tpc_stream.engine import Array, Value, placed, run
 from tpc_stream.frame import CalibratedFrame, Portrait
 from tpc_stream.guidance import Pass, guidance_passes, guided
+from tpc_stream.resident import as_terms, joined, rows, settled, zeros_like
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,7 @@ class Network:
         self._static_reference: tuple[Features, Features] | None = None
         if not self._conditioner.follows_timestep:
             self._static_reference = self._conditioner.reference_features(timestep=0.0)
-        self._background: dict[str, Array] = {}
+        self._background: dict[str, Value] = {}
         if "background_latents" in bundle.manifest.graphs["denoise"].input_names:
             self._background["background_latents"] = self._conditioner.background_latents()
         self._kept: dict[int, CalibratedPicture] = {}
@@ -59,10 +60,14 @@ class Network:
         """Whether the pose graph looks at the latents, and is to be run at every step."""
         return bool({"latents", "timesteps"} & self._bundle.manifest.graphs["pose"].input_names)
 
-    def pose(self, told: Mapping[str, Array], latents: Array, timestep: float | Array) -> dict[str, Array]:
+    def placed(self, array: Value) -> Value:
+        """The array where the networks are, for what more than one pass reads."""
+        return placed(self._engines["denoise"], array)
+
+    def pose(self, told: Mapping[str, Value], latents: Value, timestep: float | Array) -> dict[str, Value]:
         """What the pose graph writes of F frames: `told` as drawn, latents [F, C, h, w], one timestep or [F]."""
         names = self._bundle.manifest.graphs["pose"].input_names
-        inputs = dict(told)
+        inputs: dict[str, Value] = dict(told)
         if "latents" in names:
             inputs["latents"] = latents
         if "timesteps" in names:
@@ -70,10 +75,7 @@ class Network:
         if "context" in names and self._conditioner.context is not None:
             inputs["context"] = self._conditioner.context
         with self._span("pose"):
-            outputs = self._engines["pose"](inputs)
-        for name, array in outputs.items():
-            require_finite(array, graph="pose", what=name)
-        return outputs
+            return run(self._engines["pose"], inputs, graph="pose")
 
     def calibrated(
         self, frames: Mapping[int, CalibratedFrame], drawn: tuple[int, ...]
@@ -87,7 +89,7 @@ class Network:
         if new and not self._conditioner.follows_timestep:
             written = self._conditioner.features(encoded, timestep=0.0)
             for row, k in enumerate(new):
-                kept[k] = CalibratedPicture(encoded[row], tuple(array[row : row + 1] for array in written))
+                kept[k] = CalibratedPicture(encoded[row], tuple(rows(array, row, row + 1) for array in written))
         else:
             kept |= {k: CalibratedPicture(picture) for k, picture in zip(new, encoded, strict=True)}
         self._kept = kept
@@ -95,13 +97,13 @@ class Network:
 
     def predict(
         self,
-        latents: Array,
+        latents: Value,
         *,
-        pose: Mapping[str, Array],
+        pose: Mapping[str, Value],
         calibrated: Mapping[int, CalibratedPicture],
         uses: NDArray[np.int64],
         timestep: float | Array,
-    ) -> NDArray[np.float32]:
+    ) -> Value:
         """[F, C, h, w] the guided output for latents [F, C, h, w].
 
         `uses` [F]: the frame whose calibrated features each frame uses, one of `calibrated`. A timestep for each frame,
@@ -116,7 +118,7 @@ class Network:
             if not item.reference:
                 features = (none, self._conditioner.no_features(), np.zeros_like(index))
             outputs.append(self._pass(item, latents, pose, *features, timestep))
-        return guided(outputs, self._passes)
+        return settled(guided([as_terms(output) for output in outputs], self._passes))
 
     def _features(
         self, pictures: Sequence[CalibratedPicture], timestep: float | Array
@@ -131,33 +133,31 @@ class Network:
         if self._conditioner.follows_timestep:
             written = self._conditioner.features([p.encoded for p in pictures], timestep=_one(timestep))
             return reference, none, written
-        rows = zip(*(picture.features for picture in pictures), strict=True)
-        return reference, none, tuple(np.concatenate(arrays) for arrays in rows)
+        by_feature = zip(*(picture.features for picture in pictures), strict=True)
+        return reference, none, tuple(joined(arrays) for arrays in by_feature)
 
     def _pass(
         self,
         item: Pass,
-        latents: Array,
-        pose: Mapping[str, Array],
+        latents: Value,
+        pose: Mapping[str, Value],
         reference: Features,
         calibrated: Features,
         gather: Array,
         timestep: float | Array,
-    ) -> NDArray[np.float32]:
+    ) -> Value:
         graph = self._bundle.manifest.graphs["denoise"]
-        inputs: dict[str, Array] = {"latents": latents, "calibrated_index": gather, **self._background}
-        inputs |= pose if item.pose else {name: np.zeros_like(array) for name, array in pose.items()}
+        inputs: dict[str, Value] = {"latents": latents, "calibrated_index": gather, **self._background}
+        inputs |= pose if item.pose else {name: zeros_like(array) for name, array in pose.items()}
         if "timesteps" in graph.input_names:
             inputs["timesteps"] = timesteps_like(self._bundle, "denoise", timestep, len(latents))
         context = self._conditioner.context
         if "context" in graph.input_names and context is not None:
-            inputs["context"] = context if item.reference else np.zeros_like(context)
+            inputs["context"] = context if item.reference else zeros_like(context)
         inputs |= {f"reference_{k:02d}": array for k, array in enumerate(reference)}
         inputs |= {f"calibrated_{k:02d}": array for k, array in enumerate(calibrated)}
         with self._span("network"):
-            output = self._engines["denoise"](inputs)["output"]
-        require_finite(output, graph="denoise", what="output")
-        return output
+            return run(self._engines["denoise"], inputs, graph="denoise")["output"]
 
 
 def _one(timestep: float | Array) -> float:

@@ -25,12 +25,11 @@ from tpc_stream.bundle import open_bundle
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.decode import decode
 from tpc_stream.denoise import DenoisedFrame, Denoiser
-from tpc_stream.engine import Engine
 from tpc_stream.errors import InputError
 from tpc_stream.fit import fit_frames
 from tpc_stream.frame import AnimatedFrame, CalibratedFrame, Frame, Portrait, PosedFrame
-from tpc_stream.manifest import Role
 from tpc_stream.motion import Motion, open_as
+from tpc_stream.open_engines import open_engines
 from tpc_stream.options import AnimateOptions
 from tpc_stream.people.mask_file import read_mask
 from tpc_stream.people.segmenter import SamSegmenter
@@ -79,11 +78,11 @@ class Animator:
         self._pose_stage = pose_stage or estimate_poses
         self._opened = ExitStack()
         backend = open_backend(self.options.backend, threads=self.options.threads)
-        self._engines: dict[Role, Engine] = {}
         with ExitStack() as opening:
-            for role, graph in self.bundle.manifest.graphs.items():
-                self._engines[role] = backend.open(graph)
-                opening.callback(self._engines[role].close)
+            self._engines = open_engines(
+                self.bundle, backend, retry_precision=self.options.retry_precision, profiler=self.profiler,
+                opening=opening,
+            )  # fmt: skip
             self._opened = opening.pop_all()
         self.backend_description = backend.describe()
 

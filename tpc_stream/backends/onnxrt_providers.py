@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
 import onnxruntime as ort
 
+from tpc_stream.backends.onnxrt_device import Place
 from tpc_stream.errors import BackendError, InputError
 
 _GPU_PACKAGE = 'pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]"'
+_CUDA, _RTX = Place("cuda"), Place("gpu", vendor=0x10DE)
 _RTX_PACKAGE = "pip install onnxruntime-ep-nv-tensorrt-rtx-cu13"
 
 
@@ -33,14 +36,20 @@ class Provider:
     """The command that brings it."""
     plugin: str = ""
     """The module of a provider that is a plug-in; empty where it is built into an ONNX Runtime package."""
+    place: Place = _CUDA
+    """Where its arrays can stay."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What ONNX Runtime is told of it."""
+    in_float32: Mapping[str, str] = field(default_factory=dict)
+    """The same where no TensorFloat-32 may be used, whose products keep 10 bits; nothing: it cannot be told."""
 
 
 PROVIDERS: dict[str, Provider] = {
     provider.setting: provider
     for provider in (
-        Provider("cuda", "CUDAExecutionProvider", _GPU_PACKAGE),
+        Provider("cuda", "CUDAExecutionProvider", _GPU_PACKAGE, in_float32={"use_tf32": "0"}),
         Provider("tensorrt", "TensorrtExecutionProvider", f"{_GPU_PACKAGE} tensorrt"),
-        Provider("trt-rtx", "NvTensorRTRTXExecutionProvider", _RTX_PACKAGE, plugin="onnxruntime_ep_nv_tensorrt_rtx"),
+        Provider("trt-rtx", "NvTensorRTRTXExecutionProvider", _RTX_PACKAGE, "onnxruntime_ep_nv_tensorrt_rtx", _RTX),
     )
 }
 
@@ -69,10 +78,14 @@ def require(provider: Provider) -> None:
         ort.preload_dlls()
 
 
-def open_session(provider: Provider, path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
-    """A session that runs on the provider; BackendError where it cannot, or where ONNX Runtime chose another."""
+def open_session(provider: Provider, model: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session that runs on the provider; BackendError where it cannot, or where ONNX Runtime chose another.
+
+    model: a file, or a graph's bytes.
+    """
+    path = model if isinstance(model, Path) else "a graph between two others"
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    wanted: list[str] | None = [provider.name]
+    wanted: list[tuple[str, dict[str, str]]] | None = [(provider.name, dict(provider.options))]
     if provider.plugin:
         devices = [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
         if not devices:
@@ -80,7 +93,8 @@ def open_session(provider: Provider, path: Path, options: ort.SessionOptions) ->
         options.add_provider_for_devices(devices[:1], {})
         wanted = None
     try:
-        session = ort.InferenceSession(str(path), options, providers=wanted, enable_fallback=0)
+        given = model if isinstance(model, bytes) else str(model)
+        session = ort.InferenceSession(given, options, providers=wanted, enable_fallback=0)
     except Exception as error:  # the runtime raises a class of its own for each status code, without a common base
         raise BackendError(
             f"{provider.name} cannot open {path}: {first_line(error)}; where a library is missing: {provider.install}"
@@ -117,7 +131,7 @@ def _register(provider: Provider) -> None:
         raise BackendError(f"{provider.name} cannot be loaded: {first_line(error)}; {mend}") from error
 
 
-def _require_used(provider: Provider, session: ort.InferenceSession, path: Path) -> None:
+def _require_used(provider: Provider, session: ort.InferenceSession, path: Path | str) -> None:
     used = session.get_providers()
     if provider.name not in used:
         raise BackendError(

@@ -2,7 +2,8 @@
 
 TensorRT 11 has strong typing only: each tensor has the type that the graph gives it. That is what "graph" means, and
 why it is the default; half precision then comes from the bundle (`python -m export NAME --precision fp16`), as do fp8
-and int8 (Q/DQ nodes). "fp16" and "bf16" let TensorRT 10 choose lower precision itself, which 11 no longer can.
+and int8 (Q/DQ nodes). "fp32" is the same without TensorFloat-32, whose products keep 10 bits. "fp16" and "bf16" let
+TensorRT 10 choose lower precision itself, which 11 no longer can.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from tpc_stream.errors import BackendError
 from tpc_stream.manifest import GraphSpec
 from tpc_stream.plans.shapes import ProfileShape
 
-Precision = Literal["graph", "fp16", "bf16"]
+Precision = Literal["graph", "fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+SUM_OF = "tpc_sum_of_"
+"""What the names of outputs begin with that a plan has besides its graph's: see `_add_sums`."""
 Progress = Callable[[str, float], None]
 """Told what the builder does, and the share of it that is done, [0, 1]."""
 
@@ -62,17 +65,31 @@ class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]
             self._progress(phase_name, 1.0)
 
 
-def build_plan(graph: GraphSpec, shapes: Sequence[ProfileShape], *, precision: Precision, progress: Progress) -> bytes:
-    """The serialised plan of a graph; BackendError names the node that TensorRT refuses, or what it ran out of."""
+def build_plan(
+    graph: GraphSpec,
+    shapes: Sequence[ProfileShape],
+    *,
+    precision: Precision,
+    progress: Progress,
+    model: bytes | None = None,
+) -> bytes:
+    """The serialised plan of a graph; BackendError names the node that TensorRT refuses, or what it ran out of.
+
+    model: the graph itself, where it is no file.
+    """
     logger = CollectingLogger()
     builder = trt.Builder(logger)
     network = builder.create_network(_network_flags(precision))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(graph.path)):
+    if not (parser.parse_from_file(str(graph.path)) if model is None else parser.parse(model)):
         raise BackendError(f"TensorRT {trt.__version__} refuses {graph.path}: {_refusals(parser) or logger.told}")
+    if model is None:
+        _add_sums(network)
     config = builder.create_builder_config()
     config.progress_monitor = _Monitor(progress)
-    if precision != "graph":
+    if precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    elif precision != "graph":
         config.set_flag(getattr(trt.BuilderFlag, precision.upper()))
     profile = builder.create_optimization_profile()
     for shape in shapes:
@@ -88,7 +105,7 @@ def build_plan(graph: GraphSpec, shapes: Sequence[ProfileShape], *, precision: P
 
 def require_precision(precision: Precision) -> None:
     """BackendError where this TensorRT cannot choose that precision itself."""
-    if precision != "graph" and not hasattr(trt.BuilderFlag, precision.upper()):
+    if precision in ("fp16", "bf16") and not hasattr(trt.BuilderFlag, precision.upper()):
         raise BackendError(
             f"TensorRT {trt.__version__} takes precision from the graph and has no {precision} of its own: export the "
             "bundle with --precision fp16 and leave precision= out, or install TensorRT 10"
@@ -97,9 +114,26 @@ def require_precision(precision: Precision) -> None:
 
 def _network_flags(precision: Precision) -> int:
     """Strong typing, where it can be chosen: from version 11 on it always is."""
-    if precision == "graph" and int(trt.__version__.split(".")[0]) < 11:
+    if precision in ("graph", "fp32") and int(trt.__version__.split(".")[0]) < 11:
         return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 0
+
+
+def _add_sums(network: trt.INetworkDefinition) -> None:
+    """Beside each output of numbers the sum of its values without their signs: finite only if all of them are.
+
+    So that NaN is seen where the output is, and 4 bytes come down instead of it. Not x - x, which the builder knows to
+    be 0, and not the largest value, for which NaN may count as the smallest.
+    """
+    outputs = [network.get_output(k) for k in range(network.num_outputs)]
+    for output in outputs:
+        if output.dtype != trt.DataType.FLOAT or not len(output.shape):
+            continue
+        sizes = network.add_unary(output, trt.UnaryOperation.ABS).get_output(0)
+        axes = (1 << len(output.shape)) - 1
+        total = network.add_reduce(sizes, trt.ReduceOperation.SUM, axes, False).get_output(0)
+        total.name = SUM_OF + output.name
+        network.mark_output(total)
 
 
 def _refusals(parser: trt.OnnxParser) -> str:

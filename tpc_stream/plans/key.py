@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from tpc_stream.manifest import GraphSpec
 from tpc_stream.plans.shapes import ProfileShape
 
+LAYOUT = 2
+"""What this version of the package puts into a plan besides its graph; 2: sums that tell whether outputs are finite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -37,6 +40,7 @@ class PlanKey:
     tensorrt: str
     """The library's version."""
     gpu: Gpu
+    layout: int = LAYOUT
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Literal
 
 from tpc_stream.errors import InputError
+from tpc_stream.hwaccel import HwAccel
 from tpc_stream.reading.index_set import IndexSet
 
 SourceKind = Literal["video", "image", "images", "camera", "screen", "pipe"]
@@ -43,6 +44,8 @@ class SourceOptions:
     """(width, height) to ask the camera or the screen for; None takes the driver's choice, the whole screen."""
     camera_rate: Fraction | int | None = None
     """Frames a second to ask the camera or the screen for; None takes the driver's choice, 30 for the screen."""
+    hwaccel: HwAccel = "none"
+    """Whether NVDEC decodes files and URLs; where it cannot, software does, and it is told."""
 
     def __post_init__(self) -> None:
         for name in ("image_rate", "open_timeout_seconds", "read_timeout_seconds", "stall_seconds", "retry_seconds"):

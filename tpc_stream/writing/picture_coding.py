@@ -16,12 +16,13 @@ def encoder_frame(image: NDArray[np.uint8], pixel_format: str) -> av.VideoFrame:
     """HWC RGB uint8 to a frame in the encoder's pixel format; yuv420p as BT.709, limited range."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     if pixel_format != "yuv420p":
-        return frame.reformat(format=pixel_format)
+        return frame.reformat(format=pixel_format, threads=1)
     return frame.reformat(
         format="yuv420p",
         dst_colorspace=Colorspace.ITU709,
         dst_color_range=ColorRange.MPEG,
         interpolation=_SCALING,
+        threads=1,  # a pool of threads for each frame costs more than it gives, up to 720 lines
     )
 
 

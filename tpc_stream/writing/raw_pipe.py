@@ -82,7 +82,8 @@ def _rgb(image: NDArray[np.uint8]) -> bytes:
 
 
 def _y4m(image: NDArray[np.uint8]) -> bytes:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(format="yuv444p")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    frame = frame.reformat(format="yuv444p", threads=1)
     return b"FRAME\n" + frame.to_ndarray().tobytes()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tpc_stream.errors import InputError
+from tpc_stream.hwaccel import HwAccel
 from tpc_stream.writing.video_formats import Codec
 
 
@@ -28,6 +29,8 @@ class SinkConfig:
     threads: int = 1
     """Threads of the encoder; fixed, since their number changes the bits of the file. One takes 6 ms for 512x512
     pictures in h264, two take 4.5 ms: the cores are better left to the networks."""
+    hwaccel: HwAccel = "none"
+    """Whether NVENC encodes h264 and hevc; where it cannot, software does, and it is told."""
     faststart: bool = False
     """Rewrite a finished MP4 or MOV so that its index stands at the front, as web players like it."""
 

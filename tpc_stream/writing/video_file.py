@@ -16,11 +16,12 @@ import av
 import numpy as np
 
 from tpc_stream.errors import SinkError
+from tpc_stream.writing.hardware import chosen_encoder
 from tpc_stream.writing.output_file import empty_file, has_picture, open_for_muxer
 from tpc_stream.writing.picture_coding import encoder_frame, tag_colours
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.soundtrack import SoundTrack, open_sound
-from tpc_stream.writing.video_formats import check_codec, container_of
+from tpc_stream.writing.video_formats import Encoder, check_codec, container_of
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -82,7 +83,7 @@ class VideoFile:
         self._sound: SoundTrack | None = None
         try:
             with self._errors("open"):
-                self._stream = self._add_video(encoder.name, encoder.pixel_format)
+                self._stream = self._add_video(chosen_encoder(encoder, config.codec, size, config.hwaccel))
             if sound is not None:
                 self._sound = open_sound(sound, output=self._output, encoder=container.sound_codec)
         except BaseException:
@@ -160,11 +161,11 @@ class VideoFile:
                 finally:
                     self._file.close()
 
-    def _add_video(self, name: str, pixel_format: str) -> VideoStream:
-        config, encoder = self._config, check_codec(self.path, self._config.codec)
+    def _add_video(self, encoder: Encoder) -> VideoStream:
+        config, name, pixel_format = self._config, encoder.name, encoder.pixel_format
         options = {key: value.format(threads=config.threads) for key, value in encoder.options.items()}
         if encoder.default_crf is not None:
-            options["crf"] = str(encoder.default_crf if config.crf is None else config.crf)
+            options[encoder.quality] = str(encoder.default_crf if config.crf is None else config.crf)
         if name == "libx264" and _blocks(*self._size) < LEAST_TREE_BLOCKS:
             options["x264-params"] = "mbtree=0"
         if name == "libsvtav1":
@@ -176,7 +177,7 @@ class VideoFile:
         context.time_base = stream.time_base = self._time_base
         context.thread_count = config.threads
         context.max_b_frames = 0
-        if name == "libx265":
+        if name in ("libx265", "hevc_nvenc"):
             context.codec_tag = "hvc1"  # Apple's players take no other in MP4; Matroska has no tags
         context.gop_size = 1 if name == "ffv1" else 1 << 15  # key frames are asked for by time, in `write`
         tag_colours(context, pixel_format)

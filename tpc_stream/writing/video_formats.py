@@ -49,6 +49,8 @@ class Encoder:
     """yuv420p, or bgr0 where RGB is kept without loss."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options of the encoder, without crf and thread count; `{threads}` in a value is filled in."""
+    quality: str = "crf"
+    """What the encoder calls the constant rate factor."""
 
 
 CONTAINERS: Mapping[str, Container] = {

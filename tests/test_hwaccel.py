@@ -1,0 +1,154 @@
+"""`--hwaccel`: what the GPU would decode and encode, and the return to software where there is none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.with_gpu import skip_without_gpu
+from tpc_stream import hwaccel
+from tpc_stream.errors import BackendError, InputError, SourceError
+from tpc_stream.hwaccel import HwAccel, settled, tell_return
+from tpc_stream.options import AnimateOptions
+from tpc_stream.outputs import OutputOptions
+from tpc_stream.plans.find_gpu import find_gpus
+from tpc_stream.reading.source_info import SourceOptions
+from tpc_stream.source import read_frames
+from tpc_stream.writing import hardware
+from tpc_stream.writing.hardware import ENCODERS, chosen_encoder
+from tpc_stream.writing.sink_config import SinkConfig
+from tpc_stream.writing.video_file import VideoFile
+from tpc_stream.writing.video_formats import ENCODERS as SOFTWARE
+
+MOTION = "tpc_stream/assets/demo_motion.mp4"
+
+
+@pytest.fixture(autouse=True)
+def nothing_told_yet() -> Iterator[None]:
+    hwaccel._tell.cache_clear()
+    yield
+    hwaccel._tell.cache_clear()
+
+
+@pytest.fixture
+def no_driver() -> None:
+    try:
+        find_gpus()
+    except BackendError:
+        return
+    pytest.skip("there is an NVIDIA driver here")
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(r.levelname, r.message) for r in caplog.records if r.name == "tpc_stream.hwaccel"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "backend", "comes_to"),
+    [
+        ("auto", "onnxrt", "none"),
+        ("auto", "simulated:denoise=3", "none"),
+        ("auto", "torch:cpu", "none"),
+        ("auto", "onnxrt:cuda", "auto"),
+        ("auto", "trt", "auto"),
+        ("auto", "torch", "auto"),
+        ("cuda", "onnxrt", "cuda"),
+        ("none", "trt", "none"),
+    ],
+)
+def test_auto_is_for_backends_on_a_gpu(choice: HwAccel, backend: str, comes_to: HwAccel) -> None:
+    assert settled(choice, backend) == comes_to
+    options = AnimateOptions(backend=backend, hwaccel=choice)
+    assert options.source_options.hwaccel == comes_to
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(InputError, match="hwaccel is one of auto, cuda, none, got 'vulkan'"):
+        AnimateOptions(hwaccel="vulkan")  # type: ignore[arg-type]
+
+
+def _pictures(choice: HwAccel, project: Path) -> np.ndarray:
+    options = SourceOptions(hwaccel=choice)
+    return np.stack([item.image for item in read_frames(project / MOTION, max_frames=3, options=options)])
+
+
+@pytest.mark.usefixtures("no_driver")
+def test_without_a_driver_software_decodes_and_it_is_told_once(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        found = _pictures("cuda", project)
+        assert np.array_equal(found, _pictures("cuda", project))
+    assert np.array_equal(found, _pictures("none", project))
+    (level, words), *more = told(caplog)
+    assert level == "WARNING" and words.startswith("decoding is not done by the GPU but in software: NVDEC does not")
+    assert not more
+
+
+@pytest.mark.usefixtures("no_driver")
+def test_what_is_chosen_by_itself_returns_without_a_warning(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        _pictures("auto", project)
+    assert [level for level, _ in told(caplog)] == ["INFO"]
+
+
+def test_a_file_that_cannot_be_read_is_told_as_without_a_gpu(tmp_path: Path) -> None:
+    path = tmp_path / "no.mp4"
+    path.write_bytes(b"no video at all")
+    with pytest.raises(SourceError, match="is not a video or picture that can be read"):
+        list(read_frames(path, options=SourceOptions(hwaccel="cuda")))
+
+
+def _written(path: Path, config: SinkConfig) -> bytes:
+    file = VideoFile(path, size=(160, 160), first_seconds=Fraction(0), config=config, sound=None)
+    for k in range(3):
+        file.write(np.full((160, 160, 3), 80 * k, np.uint8), Fraction(k, 25))
+    file.close()
+    return path.read_bytes()
+
+
+@pytest.mark.usefixtures("no_driver")
+def test_without_a_driver_software_encodes_and_it_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = _written(tmp_path / "a.mp4", SinkConfig())
+    with caplog.at_level(logging.INFO):
+        assert _written(tmp_path / "b.mp4", SinkConfig(hwaccel="cuda")) == wanted
+        assert _written(tmp_path / "c.mp4", SinkConfig(hwaccel="cuda")) == wanted
+        _written(tmp_path / "d.webm", SinkConfig(codec="vp9", hwaccel="cuda"))
+    (level, words), (_, other), *more = told(caplog)
+    assert level == "WARNING" and words.startswith("encoding h264 is not done by the GPU but in software: h264_nvenc")
+    assert other.endswith("NVENC is used for h264 and hevc alone") and not more
+
+
+def test_an_encoder_that_starts_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(hardware, "fault_of", lambda name, size: "")
+    assert chosen_encoder(SOFTWARE["h264"], "h264", (512, 512), "auto") is ENCODERS["h264"]
+    assert chosen_encoder(SOFTWARE["h264"], "h264", (512, 512), "none") is SOFTWARE["h264"]
+    # libx265 stands in for NVENC: what is chosen is really what writes, with its own name for the quality
+    other = {"h264": SOFTWARE["hevc"]}
+    monkeypatch.setattr(hardware, "ENCODERS", other)
+    _written(tmp_path / "a.mp4", SinkConfig(hwaccel="auto"))
+    with av.open(str(tmp_path / "a.mp4")) as opened:
+        assert opened.streams.video[0].codec_context.name == "hevc"
+
+
+def test_the_run_gives_its_choice_to_the_sink() -> None:
+    assert OutputOptions(path="a.mp4").hwaccel == "none"
+    tell_return("auto", "encoding h264", "")  # nothing to say is said as it is
+
+
+@pytest.mark.gpu
+def test_the_gpu_decodes_and_encodes_or_says_why(
+    project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    skip_without_gpu()
+    with caplog.at_level(logging.INFO):
+        difference = np.abs(_pictures("cuda", project).astype(int) - _pictures("none", project))
+        _written(tmp_path / "a.mp4", SinkConfig(hwaccel="cuda"))
+    assert np.percentile(difference, 99) <= 2
+    assert not [words for _, words in told(caplog) if words.startswith("decoding")]
