@@ -12,6 +12,19 @@ from tpc_stream.job.events import ChunkFinished
 from tpc_stream.job.folder import JobFolder
 from tpc_stream.job.messages import Failed, Ready
 
+SEEN = f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {os.environ.get('CUDA_DEVICE_ORDER')}"
+"""When this file was imported."""
+
+
+def noting_work(connection: Connection, folder: Path, threads: int) -> None:
+    """A worker that notes which GPU it saw when it was imported, and makes text files once there are two of them."""
+    (folder / f"seen_{os.getpid()}").write_text(SEEN)
+    until = time.monotonic() + 20
+    while len(list(folder.glob("seen_*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    (folder / "deaths").write_text("0")
+    frail_work(connection, folder, threads)
+
 
 def frail_work(connection: Connection, folder: Path, threads: int) -> None:
     """A worker that dies over chunk 1, as often as the file `deaths` in the folder says, and else makes text files."""

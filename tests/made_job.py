@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bench import walker
-from tpc_stream.job.events import ChunkFinished, Event
+from tpc_stream.job.events import ChunkFinished, Event, Finished
 from tpc_stream.job.folder import JobFolder
-from tpc_stream.job.run_job import JobConfig, run_job
+from tpc_stream.job.run_job import JobConfig, resume_job, run_job
 from tpc_stream.job.spec import JobSpec, make_spec
 from tpc_stream.options import AnimateOptions
 from tpc_stream.outputs import OutputOptions
@@ -42,6 +44,30 @@ def run_until(spec: JobSpec, finished: int) -> JobFolder:
             break
     events.close()  # type: ignore[attr-defined]
     return JobFolder.of(spec.outputs.path)
+
+
+@contextmanager
+def known_person() -> Iterator[None]:
+    """Finding somebody in a picture takes a second, in each of these runs."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            "tpc_stream.pipeline.prepare_portrait",
+            lambda *_, width, height, **__: walker.portrait((width, height)),
+        )
+        yield
+
+
+def never_interrupted(tiny: Path, reference: Path, motion: Path, out: Path) -> Path:
+    """The job in four chunks; lossless, so that its pictures are the network's."""
+    events = run_alone(job_spec(tiny, reference, motion, out, codec="ffv1"))
+    assert made(events) == [0, 1, 2, 3] and not Path(f"{out}.tpc").exists()
+    assert isinstance(events[-1], Finished) and events[-1].frames == 28
+    return out
+
+
+def resumed(folder: JobFolder) -> list[int]:
+    """The chunks that were still to be made."""
+    return made(list(resume_job(folder, config=JobConfig(pose_stage=walker.poses))))
 
 
 def made(events: list[Event]) -> list[int]:

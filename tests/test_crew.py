@@ -17,7 +17,7 @@ from tpc_stream.job.folder import JobFolder
 from tpc_stream.job.frame_index import FrameIndex
 from tpc_stream.job.run_job import JobConfig
 
-INDEX = FrameIndex(tuple(range(40)), Fraction(1, 25), "")
+INDEX = FrameIndex(tuple(range(48)), Fraction(1, 25), "")
 
 
 def chunks_of(frames: range, **ours: object) -> tuple[JobChunk, ...]:
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> JobFolder:
 
 def run(folder: JobFolder, *, deaths: int, retries: int = 2) -> list[Event]:
     (folder.path / "deaths").write_text(str(deaths))
-    chunks = chunks_of(range(40), chunk_frames=12)
+    chunks = chunks_of(range(48), chunk_frames=12)
     return list(make_together(folder, chunks, workers=2, threads=1, retries=retries, work=frail_work))
 
 
@@ -83,6 +83,12 @@ def test_lengths_are_whole_strides_and_0_is_all_in_one() -> None:
     assert [len(c.frames) for c in chunks_of(range(40), chunk_frames=0)] == [40]
     with pytest.raises(InputError, match="stride of 1 frame or more"):
         chunks_of(range(40), stride_frames=0)
+
+
+def test_less_than_half_a_chunk_goes_to_the_one_before() -> None:
+    assert [len(c.frames) for c in chunks_of(range(40))] == [16, 16, 8]
+    assert [len(c.frames) for c in chunks_of(range(39))] == [16, 23]
+    assert [len(c.frames) for c in chunks_of(range(7))] == [7]
 
 
 def test_engines_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,26 @@
 """What a run will reach, measured before it starts: the real pipeline on the real engines for two seconds.
 
 The driving frames are the reference's own picture, in which there surely is a person, so that nothing of a live source
-is used up. Reading the source and writing the output are not part of it; they cost a few milliseconds a frame.
+is used up; or, to plan the work on a file, frames of that file. Reading the source and writing the output are not part
+of it unless they are given; they cost a few milliseconds a frame.
 """
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import count
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tpc_stream.bundle import Bundle
 from tpc_stream.errors import InputError
-from tpc_stream.frame import Frame
+from tpc_stream.frame import AnimatedFrame, Frame
 from tpc_stream.options import AnimateOptions
 from tpc_stream.plan import Plan, make_plan
 from tpc_stream.profile import Profiler, Session
@@ -45,6 +47,8 @@ class Forecast:
     """That the rate was measured on."""
     fps: float
     """Frames per second that the pipeline can give, without reading and writing."""
+    cpu_ms: float
+    """CPU time a frame of all threads of this process, the engines' included."""
     busy_ms: dict[str, float]
     """By stage: milliseconds of work a frame, while all stages share the machine."""
     threads: dict[str, str]
@@ -117,10 +121,20 @@ class Forecast:
         return [*lines, "what would help but not suffice: " + ", ".join(helps)] if helps else lines
 
 
-def forecast(animator: Animator, *, seconds: float = FORECAST_SECONDS) -> Forecast:
+def forecast(
+    animator: Animator,
+    *,
+    seconds: float = FORECAST_SECONDS,
+    pictures: Iterable[Frame] | None = None,
+    writing: Callable[[Iterable[AnimatedFrame]], Iterator[AnimatedFrame]] | None = None,
+) -> Forecast:
     """Runs the animator, whose reference is set, for about that long; afterwards it is as it was.
 
-    Raises InputError where there is no reference.
+    Args:
+        pictures: what drives it, at most; None: the reference's own picture.
+        writing: a stage behind the last, such as an encoder; it is part of what is measured.
+
+    Raises InputError where there is no reference, or no picture.
     """
     if animator.portrait is None:
         raise InputError("there is no reference yet: call set_reference() before forecast()")
@@ -128,29 +142,44 @@ def forecast(animator: Animator, *, seconds: float = FORECAST_SECONDS) -> Foreca
     profiler = animator.profiler = Profiler()
     clock = profiler.clock
     window = animator.plan.denoise.window
-    image = animator.portrait.image
+    images = repeat(animator.portrait.image) if pictures is None else (picture.image for picture in pictures)
     done: list[float] = []
+    worked = [time.process_time()]
+    """CPU seconds after so many frames."""
+    full = 0
+    """Frames that were done when no more were fed: until then all stages had work."""
 
     def driving() -> Iterator[Frame]:
+        nonlocal full
         began = clock()  # the search is compiled before the first frame is asked for
-        for index in count():
+        for index, image in enumerate(images):
             ends = done[window - 1] + seconds if len(done) >= window else began + PATIENCE * seconds
             if index and clock() >= ends:
-                return
+                break
             yield Frame(index, Fraction(index, 25), image, clock())
+        full = len(done)
 
     began = clock()
     try:
-        for frame in animator.animate(driving()):
+        made = animator.animate(driving())
+        for frame in made if writing is None else profiler.stage("encode", writing, made, codec=True):
             profiler.frame_done(frame.index, frame.captured_seconds)
             done.append(clock())
+            worked.append(time.process_time())
     finally:
         animator.profiler, animator.source_report, animator.calibration_report = before
+    if not done:
+        raise InputError("there is no frame to measure with: check the range")
     warm = window if len(done) > window else 0
-    return _read(profiler.session(), done, warm, began)
+    fps = (len(done) - warm) / max(done[-1] - (done[warm - 1] if warm else began), 1e-9)
+    # between two windows with the queues equally full: what is worked ahead would count for nothing otherwise
+    full = warm + (full - warm) // animator.plan.new_frames * animator.plan.new_frames
+    first, last = (warm, full) if full > warm else (0, len(done))
+    cpu_ms = 1e3 * (worked[last] - worked[first]) / (last - first)
+    return _read(profiler.session(), warm, frames=len(done) - warm, fps=fps, cpu_ms=cpu_ms)
 
 
-def _read(session: Session, done: list[float], warm: int, began: float) -> Forecast:
+def _read(session: Session, warm: int, *, frames: int, fps: float, cpu_ms: float) -> Forecast:
     columns, indices = session.frame_columns, session.frame_indices
     busy: dict[str, float] = {}
     threads: dict[str, str] = {}
@@ -165,8 +194,9 @@ def _read(session: Session, done: list[float], warm: int, began: float) -> Forec
     encode = sum(totals.get(f"condition/{part}", 0.0) for part in ("warp", "encode", "features"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Forecast(
-        frames=len(done) - warm,
-        fps=(len(done) - warm) / max(done[-1] - (done[warm - 1] if warm else began), 1e-9),
+        frames=frames,
+        fps=fps,
+        cpu_ms=cpu_ms,
         busy_ms=busy,
         threads=threads,
         network_ms=warmed["denoise"] * totals.get("denoise/network", 0.0),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tpc_stream import cli_options as opt
-from tpc_stream.commands.job import animate_in_chunks
+from tpc_stream.commands.job import animate_in_chunks, read_ray
 from tpc_stream.commands.shell import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
@@ -61,6 +61,7 @@ def animate(
     bundle: opt.Bundle = "mannequin",
     backend: opt.Backend = "onnxrt",
     threads: opt.Threads = 0,
+    retry_precision: opt.RetryPrecision = None,
     steps: opt.Steps = None,
     guidance: opt.Guidance = None,
     seed: opt.Seed = 0,
@@ -91,6 +92,7 @@ def animate(
     faststart: opt.Faststart = False,
     sound: opt.Sound = True,
     audio_track: opt.AudioTrack = 0,
+    hwaccel: opt.Hwaccel = "auto",
     preview: opt.Preview = None,
     raw: opt.Raw = "rgb24",
     sheet: opt.Sheet = True,
@@ -101,7 +103,10 @@ def animate(
     trace: opt.Trace = None,
     plan: opt.Plan = None,
     chunk_seconds: opt.ChunkSeconds = None,
-    workers: opt.Workers = 1,
+    workers: opt.Workers = None,
+    devices: opt.Devices = None,
+    ray: opt.Ray = None,
+    store: opt.Store = None,
     retries: opt.Retries = 2,
     keep_job: opt.KeepJob = False,
     progress: opt.ProgressKind = None,
@@ -117,6 +122,7 @@ def animate(
         bundle=bundle,
         backend=backend,
         threads=threads,
+        retry_precision=retry_precision,
         seed=seed,
         steps=steps,
         guidance_scale=guidance,
@@ -137,6 +143,7 @@ def animate(
         reconnect_seconds=reconnect_seconds,
         capture_size=read_size(capture_size, option="--capture-size"),
         capture_rate=capture_rate,
+        hwaccel=hwaccel,
         reference_mask=reference_mask,
         pose_video=pose_video,
         sam=sam,
@@ -152,6 +159,7 @@ def animate(
         faststart=faststart,
         sound=sound,
         audio_track=audio_track,
+        hwaccel=options.settled_hwaccel,
         side_by_side=side_by_side,
         preview=preview,
         raw=raw,
@@ -168,12 +176,22 @@ def animate(
 
         tell(reference, motion, options=options, console=console())
         return
-    if chunk_seconds is not None or workers > 1:
+    on_ray = read_ray(ray, store, workers)
+    if chunk_seconds is not None or (workers or 1) > 1 or devices is not None or on_ray is not None:
+        from tpc_stream.job.devices import read_devices
         from tpc_stream.job.run_job import JobConfig
 
-        config = JobConfig(workers=workers, retries=retries, keep=keep_job)
+        gpus = read_devices(devices)
+        config = JobConfig(workers=max(workers or 1, len(gpus)), devices=gpus, retries=retries, keep=keep_job)
         animate_in_chunks(
-            reference, motion, outputs, options, chunk_seconds=chunk_seconds, config=config, progress=progress
+            reference,
+            motion,
+            outputs,
+            options,
+            chunk_seconds=chunk_seconds,
+            config=config,
+            ray=on_ray,
+            progress=progress,
         )
         return
     if progress is not None:

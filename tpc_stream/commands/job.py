@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,9 +16,11 @@ from tpc_stream.interrupt import Terminated, terminable
 from tpc_stream.options import AnimateOptions
 
 if TYPE_CHECKING:
+    from tpc_stream.cluster.ray_config import RayConfig
     from tpc_stream.job.events import Event
     from tpc_stream.job.folder import JobFolder
     from tpc_stream.job.run_job import JobConfig
+    from tpc_stream.job.spec import JobSpec
     from tpc_stream.outputs import OutputOptions
 
 Folder = Annotated[Path, typer.Argument(help="The job's folder: the output's name with .tpc behind it.")]
@@ -26,7 +28,10 @@ Folder = Annotated[Path, typer.Argument(help="The job's folder: the output's nam
 
 def resume(
     folder: Folder,
-    workers: opt.Workers = 1,
+    workers: opt.Workers = None,
+    devices: opt.Devices = None,
+    ray: opt.Ray = None,
+    store: opt.Store = None,
     retries: opt.Retries = 2,
     keep_job: opt.KeepJob = False,
     progress: opt.ProgressKind = None,
@@ -36,13 +41,19 @@ def resume(
 
     Refuses, and says why, if the video, the reference, the bundle or a version changed.
     """
+    from tpc_stream.job.devices import read_devices
     from tpc_stream.job.folder import JobFolder
     from tpc_stream.job.run_job import JobConfig, resume_job
 
     if verbose:
         set_verbosity(verbose)
-    config = JobConfig(workers=workers, retries=retries, keep=keep_job)
-    _follow(resume_job(JobFolder(folder), config=config), JobFolder(folder), progress=progress)
+    gpus = read_devices(devices)
+    config = JobConfig(workers=max(workers or 1, len(gpus)), devices=gpus, retries=retries, keep=keep_job)
+    job, on = JobFolder(folder), read_ray(ray, store, workers)
+    events = resume_job(job, config=config)
+    if on is not None and job.manifest.exists():  # without it there is at most something to tell
+        events = _on_ray(lambda ours: resume_job(job, config=ours), job.read(), on, config)
+    _follow(events, job, progress=progress)
 
 
 def status(folder: Folder) -> None:
@@ -62,18 +73,40 @@ def animate_in_chunks(
     *,
     chunk_seconds: float | None,
     config: JobConfig,
+    ray: RayConfig | None,
     progress: Literal["json"] | None,
 ) -> None:
     """`tpc-stream animate --chunk-seconds`, again and again until it is done."""
     from tpc_stream.job.folder import JobFolder
     from tpc_stream.job.run_job import run_job
-    from tpc_stream.job.spec import DEFAULT_CHUNK_SECONDS, make_spec
+    from tpc_stream.job.spec import make_spec
 
-    seconds = DEFAULT_CHUNK_SECONDS if chunk_seconds is None else chunk_seconds
-    spec = make_spec(reference, motion, outputs, options, chunk_seconds=seconds)
-    if spec.trouble and seconds:
+    spec = make_spec(reference, motion, outputs, options, chunk_seconds=chunk_seconds)
+    if spec.trouble and chunk_seconds != 0:
         console().print(f"warning: made in one chunk: {spec.trouble}", highlight=False, markup=False, soft_wrap=True)
-    _follow(run_job(spec, config=config), JobFolder.of(outputs.path), progress=progress)
+    events = run_job(spec, config=config)
+    if ray is not None:
+        events = _on_ray(lambda ours: run_job(spec, config=ours), spec, ray, config)
+    _follow(events, JobFolder.of(outputs.path), progress=progress)
+
+
+def read_ray(address: str | None, store: str | None, workers: int | None) -> RayConfig | None:
+    """`--ray` and what goes with it; None without it."""
+    from tpc_stream.cluster.ray_config import RayConfig
+
+    if address is None:
+        if store is not None:
+            raise InputError("--store says how files travel on a Ray cluster: add --ray")
+        return None
+    return RayConfig(address=address, store=store, workers=workers)
+
+
+def _on_ray(
+    run: Callable[[JobConfig], Iterator[Event]], spec: JobSpec, ray: RayConfig, config: JobConfig
+) -> Iterator[Event]:
+    from tpc_stream.cluster.on_ray import on_ray
+
+    return on_ray(run, spec, ray=ray, config=config)
 
 
 def _follow(events: Iterator[Event], folder: JobFolder, *, progress: Literal["json"] | None) -> None:

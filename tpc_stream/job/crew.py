@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Protocol
 
 from tpc_stream.errors import EngineError
 from tpc_stream.job.cutting import JobChunk
+from tpc_stream.job.devices import environment, variables_of
 from tpc_stream.job.events import ChunkFinished, ChunkRetried, Event
 from tpc_stream.job.folder import JobFolder
 from tpc_stream.job.messages import Failed, Message, Ready
@@ -25,6 +27,8 @@ _END_SECONDS = 5.0
 class _Member:
     process: SpawnProcess
     connection: Connection
+    device: str | None
+    """Its GPU; None: whatever is visible."""
     chunk: JobChunk | None = None
     """What it works on."""
 
@@ -33,15 +37,39 @@ Work = Callable[[Connection, Path, int], None]
 """A worker's main function: its end of the pipe, the job's folder, the threads of an engine."""
 
 
+class Crew(Protocol):
+    """Whoever makes chunks as `make_together` does, such as a cluster."""
+
+    def __call__(
+        self,
+        folder: JobFolder,
+        chunks: Sequence[JobChunk],
+        *,
+        workers: int,
+        threads: int,
+        retries: int,
+        devices: Sequence[str] = (),
+    ) -> Iterator[Event]: ...
+
+
 def make_together(
-    folder: JobFolder, chunks: Sequence[JobChunk], *, workers: int, threads: int, retries: int, work: Work = work
+    folder: JobFolder,
+    chunks: Sequence[JobChunk],
+    *,
+    workers: int,
+    threads: int,
+    retries: int,
+    devices: Sequence[str] = (),
+    work: Work = work,
 ) -> Iterator[Event]:
     """Makes the chunks with so many processes, each with engines of its own of so many threads.
+
+    With `devices` each process sees one of these GPUs alone, as many on each as it comes out evenly.
 
     A chunk whose worker dies is begun anew, `retries` times at most; then EngineError names it. An error that would
     come again (a full disk, an input that cannot be read) is raised at once. Finished chunks are kept in any case.
     """
-    crew = _Crew(folder, threads, work)
+    crew = _Crew(folder, threads, work, devices)
     waiting, tries = deque(chunks), Counter[int]()
     left = {chunk.number for chunk in chunks}
     try:
@@ -89,18 +117,26 @@ def _replaced(
 class _Crew:
     """The processes, and the pipes to them."""
 
-    def __init__(self, folder: JobFolder, threads: int, work: Work) -> None:
+    def __init__(self, folder: JobFolder, threads: int, work: Work, devices: Sequence[str]) -> None:
         self._context = multiprocessing.get_context("spawn")  # a fork would copy the engines' threads half
         self._folder, self._threads, self._work = folder, threads, work
+        self._devices = {device: variables_of(device) for device in devices}
         self._members: list[_Member] = []
 
     def hire(self) -> None:
         ours, theirs = self._context.Pipe()
         arguments = (theirs, self._folder.path, self._threads)
         process = self._context.Process(target=self._work, args=arguments, name="tpc-stream worker", daemon=True)
-        process.start()
+        device = self._freest()
+        with environment({} if device is None else self._devices[device]):
+            process.start()
         theirs.close()  # so that its end is seen when the worker dies
-        self._members.append(_Member(process, ours))
+        self._members.append(_Member(process, ours, device))
+
+    def _freest(self) -> str | None:
+        """The GPU with the fewest workers: one whose worker died is taken by the next."""
+        load = Counter(member.device for member in self._members)
+        return min(self._devices, key=lambda device: load[device], default=None)
 
     def messages(self) -> Iterator[tuple[_Member, Message | None]]:
         """Waits for the next ones; None from a worker that died."""

@@ -23,6 +23,8 @@ class JobChunk:
     """Those that are decoded and looked at: poses and calibrations follow what they saw before."""
     start_seconds: Fraction
     """When the first of `read` is shown, after the source's first frame."""
+    last_seconds: Fraction = Fraction(0)
+    """When the last of `read` is shown, likewise: if a frame between them cannot be decoded, another comes last."""
     next_read: int | None = None
     """The first frame that the next chunk reads: from there poses and calibrations pass into its own."""
     exact: bool = True
@@ -49,9 +51,16 @@ class CutConfig:
         if self.stride_frames < 1 or self.chunk_frames < 0 or self.overlap_frames < 0 or self.warm_up_seconds < 0:
             raise InputError(f"a cut needs a stride of 1 frame or more and no negative length, got {self}")
 
+    @property
+    def made_twice(self) -> int:
+        """Frames that pass through the network once more at each cut: by the chunk before it and the one after."""
+        return self.stride_frames + self.overlap_frames if self.overlap_frames else 0
+
 
 def cut(index: FrameIndex, frames: range, *, config: CutConfig) -> tuple[JobChunk, ...]:
     """Cuts `frames` of the index into chunks that begin at multiples of the windows' stride from its start on.
+
+    All but the last are equally long; less than half a chunk at the end goes to the one before it.
 
     A window that lies at a border is made by both neighbours, from the same noise and the same draws; the later chunk
     blends it into its first frames as the windows within a chunk are blended, so borders of chunks are borders of
@@ -59,12 +68,18 @@ def cut(index: FrameIndex, frames: range, *, config: CutConfig) -> tuple[JobChun
     """
     total, stride = len(frames), config.stride_frames
     length = max(stride, round(config.chunk_frames / stride) * stride) if config.chunk_frames else max(total, 1)
+    starts = [number * length for number in range(chunk_count(total, length))]
     chunks = [
-        _chunk(number, range(first, min(first + length, total)), index, frames, config)
-        for number, first in enumerate(range(0, total, length))
+        _chunk(number, range(first, stop), index, frames, config)
+        for number, (first, stop) in enumerate(zip(starts, [*starts[1:], total], strict=True))
     ]
     following = [chunk.read.start for chunk in chunks[1:]]
     return tuple(replace(chunk, next_read=read) for chunk, read in zip(chunks, [*following, None], strict=True))
+
+
+def chunk_count(frames: int, length: int) -> int:
+    """Of a video of so many frames in chunks of `length`, 1 or more: 1 at least, a half counts as one."""
+    return max(1, (2 * frames + length) // (2 * length))
 
 
 def _chunk(number: int, made: range, index: FrameIndex, frames: range, config: CutConfig) -> JobChunk:
@@ -74,4 +89,5 @@ def _chunk(number: int, made: range, index: FrameIndex, frames: range, config: C
     remembered = index.first_at(index.seconds(frames[denoised_start]) - config.warm_up_seconds) - frames.start
     read_start = max(0, min(remembered, denoised_start - config.frames_before)) if made.start else 0
     read = range(read_start, total if last else min(total, denoised.stop + config.frames_after))
-    return JobChunk(number, made, denoised, read, index.seconds(frames[read_start]))
+    first, last_read = index.seconds(frames[read_start]), index.seconds(frames[read.stop - 1])
+    return JobChunk(number, made, denoised, read, first, last_read)

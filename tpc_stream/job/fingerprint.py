@@ -20,12 +20,17 @@ def fingerprint(
     reference: str | Path, motion: str | Path, options: AnimateOptions, index: FrameIndex
 ) -> dict[str, str | int]:
     """By the names that are told to people. Raises SourceError where a file cannot be read."""
+    hashes = input_hashes(reference, motion, options)
+    return hashes | {"driving video's index (sha256)": index.digest} | versions()
+
+
+def input_hashes(reference: str | Path, motion: str | Path, options: AnimateOptions) -> dict[str, str | int]:
+    """Of the files alone; errors as above."""
     try:
         found: dict[str, str | int] = {
             "driving video's size in bytes": Path(motion).stat().st_size,
             "driving video's head (sha256)": _hash_end(Path(motion), head=True),
             "driving video's tail (sha256)": _hash_end(Path(motion), head=False),
-            "driving video's index (sha256)": index.digest,
             "reference (sha256)": hash_file(Path(reference)),
             "bundle's manifest (sha256)": hash_file(find_bundle(options.bundle) / "manifest.toml"),
         }
@@ -36,7 +41,7 @@ def fingerprint(
         if isinstance(error, SourceError):
             raise
         raise SourceError(f"{error.filename} cannot be read ({error.strerror}): check the path") from error
-    return found | versions()
+    return found
 
 
 def versions() -> dict[str, str | int]:

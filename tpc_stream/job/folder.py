@@ -81,6 +81,14 @@ class JobFolder:
             raise InputError(f"{self.manifest} cannot be read ({error}): remove the folder and start anew") from error
         return spec_from_json(text, path=self.manifest)
 
+    def take(self, number: int, segment: bytes | Path) -> None:
+        """A segment that was made elsewhere becomes this process's part; a file is moved."""
+        with self._errors():
+            if isinstance(segment, bytes):
+                self.part(number).write_bytes(segment)
+            else:
+                shutil.move(segment, self.part(number))
+
     def finish(self, number: int, *, frames: int, seconds: float, finished: float) -> ChunkRecord:
         """This process's part of that number becomes the segment."""
         part = self.part(number)

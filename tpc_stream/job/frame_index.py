@@ -12,7 +12,8 @@ import av
 
 from tpc_stream.errors import SourceError
 from tpc_stream.reading.container import Media, open_media
-from tpc_stream.reading.decoding import MAX_SLACK_SECONDS
+from tpc_stream.reading.container_counts import missing_frames
+from tpc_stream.reading.decoding import MAX_SLACK_SECONDS, frame_step
 from tpc_stream.reading.source_info import SourceOptions, SourceRange
 
 
@@ -87,4 +88,8 @@ def _index(media: Media) -> FrameIndex:
         trouble = trouble or "several of its pictures have the same time"
     first = times[0] if times else 0
     base = media.stream.time_base or Fraction(1)
+    if times and not trouble:
+        until = (times[-1] - first) * base + frame_step(media)
+        missing = missing_frames(media, SourceRange(), count=len(times), shown_until=until)
+        trouble = f"it has {len(times)} frames, {missing} fewer than its header promises" if missing else ""
     return FrameIndex(tuple(time - first for time in times), base, digest.hexdigest(), trouble)

@@ -10,8 +10,9 @@ from fractions import Fraction
 
 from tpc_stream.errors import InputError
 from tpc_stream.job.alone import make_alone
-from tpc_stream.job.crew import make_together
+from tpc_stream.job.crew import Crew, make_together
 from tpc_stream.job.cutting import JobChunk
+from tpc_stream.job.devices import uses_gpu
 from tpc_stream.job.events import Event, Finished, Joining, Recut, Started
 from tpc_stream.job.folder import JobFolder
 from tpc_stream.job.frame_index import IndexMismatchError
@@ -38,6 +39,10 @@ class JobConfig:
     """Processes, each with its own engines; 1: this one does it all."""
     retries: int = 2
     """How often a chunk is begun anew whose worker died."""
+    devices: tuple[str, ...] = ()
+    """GPUs, each for a worker of its own; with more workers they share them. Empty: whatever is visible."""
+    crew: Crew | None = None
+    """Who makes the chunks instead of processes on this machine."""
     keep: bool = False
     """Leave the folder there when the output is done."""
     pose_stage: PoseStage | None = None
@@ -46,8 +51,15 @@ class JobConfig:
     def __post_init__(self) -> None:
         if self.workers < 1 or self.retries < 0:
             raise InputError(f"workers are 1 or more and retries 0 or more, got {self.workers} and {self.retries}")
-        if self.workers > 1 and self.pose_stage is not None:
+        if self.workers < len(self.devices):
+            raise InputError(f"there are {len(self.devices)} devices for {self.workers} workers: one each at least")
+        if self.apart and self.pose_stage is not None:
             raise InputError("a pose stage of your own cannot be sent to workers: use one worker")
+
+    @property
+    def apart(self) -> bool:
+        """Whether other processes do the work."""
+        return self.workers > 1 or bool(self.devices) or self.crew is not None
 
     def threads(self, asked: int) -> int:
         """Of each engine: what was asked for, or the cores shared among the workers."""
@@ -63,6 +75,11 @@ def run_job(spec: JobSpec, *, config: JobConfig | None = None) -> Iterator[Event
     process works on it; whatever a chunk raises; SinkError where the disk is full.
     """
     config = config or JobConfig()
+    if config.devices and not uses_gpu(spec.options.backend):
+        raise InputError(
+            f"--devices are GPUs, the backend {spec.options.backend} computes on the CPU: leave them out, or choose "
+            "another --backend, such as onnxrt:cuda"
+        )
     folder = JobFolder.of(spec.outputs.path)
     if folder.is_fresh():
         spec.outputs.check(inputs=[spec.reference, spec.motion])
@@ -125,8 +142,11 @@ def _make_missing(folder: JobFolder, spec: JobSpec, config: JobConfig) -> Iterat
     workers = min(config.workers, max(1, len(missing)))
     yield Started(len(spec.chunks), len(spec.chunks) - len(missing), spec.frames, finished, workers)
     threads = config.threads(spec.options.threads)
-    if config.workers > 1 and missing:
-        yield from make_together(folder, missing, workers=workers, threads=threads, retries=config.retries)
+    if config.apart and missing:
+        make = config.crew or make_together
+        yield from make(
+            folder, missing, workers=workers, threads=threads, retries=config.retries, devices=config.devices
+        )
     elif missing:
         with SegmentMaker(spec, threads=threads, pose_stage=config.pose_stage) as maker:
             yield from make_alone(folder, maker, missing)

@@ -24,6 +24,8 @@ from tpc_stream.sidebyside import side_by_side
 from tpc_stream.sink import SinkConfig, write_video
 from tpc_stream.source import read_frames
 
+_NEAR_SECONDS = Fraction(1, 1000)
+"""Matroska's tick: so much a frame's time may lie off its index."""
 _FEW_SPANS = 1000
 """Nobody looks at a job's trace, and it must not fill the memory of a run of hours."""
 
@@ -117,17 +119,24 @@ def _read(spec: JobSpec, chunk: JobChunk) -> Iterator[Frame]:
         spec.motion, start_seconds=chunk.start_seconds, max_frames=len(chunk.read), options=options.source_options
     )
     for frame in frames:
-        if not count and frame.pts_seconds > Fraction(1, 1000):
-            raise IndexMismatchError(
-                f"{spec.motion} has no picture at {float(chunk.start_seconds):.3f} s, where its index says that frame "
-                f"{chunk.read.start} is"
-            )
+        _check_time(spec, chunk, count, chunk.start_seconds + frame.pts_seconds)
         yield replace(frame, index=chunk.read[count], pts_seconds=max(Fraction(0), frame.pts_seconds + offset))
         count += 1
     if count != len(chunk.read):
         raise IndexMismatchError(
             f"{spec.motion} gave {count} frames from {float(chunk.start_seconds):.3f} s on, its index says "
             f"{len(chunk.read)}"
+        )
+
+
+def _check_time(spec: JobSpec, chunk: JobChunk, count: int, seconds: Fraction) -> None:
+    """Of the first frame and the last: where one between them is missing, later ones take its place."""
+    ends = {0: chunk.start_seconds, len(chunk.read) - 1: chunk.last_seconds}
+    wanted = ends.get(count, seconds)
+    if abs(seconds - wanted) > _NEAR_SECONDS:
+        raise IndexMismatchError(
+            f"{spec.motion} has a picture at {float(seconds):.3f} s, where its index says that frame "
+            f"{chunk.read[count]} is shown at {float(wanted):.3f} s"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tpc_stream.bundle import open_bundle
 from tpc_stream.errors import InputError
+from tpc_stream.job.chunk_length import default_chunk_frames
 from tpc_stream.job.cutting import CutConfig, JobChunk, cut
 from tpc_stream.job.fingerprint import differences, fingerprint
 from tpc_stream.job.frame_index import read_index
@@ -19,8 +20,6 @@ from tpc_stream.reading.source_info import SourceRange, exact_seconds
 from tpc_stream.source import probe
 from tpc_stream.writing.video_file import clock_of
 
-DEFAULT_CHUNK_SECONDS = 10.0
-"""So much is lost at most where a worker dies, and so often is the network left idle while a chunk begins."""
 DEFAULT_RATE = Fraction(25)
 _PATHS = ("bundle", "reference_mask", "pose_video", "sam")
 _NO_MATTER = ("threads",)
@@ -37,7 +36,7 @@ class JobSpec:
     options: AnimateOptions
     outputs: OutputOptions
     chunk_seconds: float
-    """As asked for; 0: all in one."""
+    """As asked for, or the default for this video; 0: all in one."""
     fingerprint: dict[str, str | int]
     rate: Fraction
     """Frames a second, nominally."""
@@ -82,9 +81,12 @@ def make_spec(
     outputs: OutputOptions,
     options: AnimateOptions,
     *,
-    chunk_seconds: float,
+    chunk_seconds: float | None,
 ) -> JobSpec:
-    """Looks at the inputs and cuts the video. Raises InputError for what cannot be done in chunks; SourceError."""
+    """Looks at the inputs and cuts the video. Raises InputError for what cannot be done in chunks; SourceError.
+
+    chunk_seconds: 0: all in one; None: `default_chunk_frames` for this video, whoever is going to work on it.
+    """
     paths: dict[str, Any] = {name: _absolute(getattr(options, name)) for name in _PATHS}
     options = replace(options, **paths)
     _check(motion, outputs, options, chunk_seconds)
@@ -106,13 +108,15 @@ def make_spec(
     first = Fraction(0)
     if not trouble:
         first = max(Fraction(0), index.seconds(frames.start) - exact_seconds(options.start_seconds))
-        chunks = cut(index, frames, config=_cut_config(options, chunk_seconds, rate))
+        config = cut_config(options, chunk_seconds, rate=rate, frames=len(frames))
+        chunk_seconds = float(config.chunk_frames / rate) if chunk_seconds is None else chunk_seconds
+        chunks = cut(index, frames, config=config)
     spec = JobSpec(
         reference=reference,
         motion=motion,
         options=options,
         outputs=outputs,
-        chunk_seconds=chunk_seconds,
+        chunk_seconds=chunk_seconds or 0.0,
         fingerprint=fingerprint(reference, motion, options, index),
         rate=rate,
         time_base=clock_of(rate, first),
@@ -135,23 +139,31 @@ def plain(options: Any) -> dict[str, Any]:
     }
 
 
-def _cut_config(options: AnimateOptions, chunk_seconds: float, rate: Fraction) -> CutConfig:
+def cut_config(options: AnimateOptions, chunk_seconds: float | None, *, rate: Fraction, frames: int) -> CutConfig:
+    """How a video of so many frames is cut. Raises InputError for options that cannot be done in chunks.
+
+    chunk_seconds: as for `make_spec`.
+    """
     bundle = open_bundle(options.bundle)
     plan = make_plan(bundle, options)
     if plan.denoise.schedule != "window":
         raise InputError("chunks need the window schedule: leave out --schedule diagonal, or --chunk-seconds")
-    return CutConfig(
-        chunk_frames=round(exact_seconds(chunk_seconds) * rate),
+    config = CutConfig(
+        chunk_frames=round(exact_seconds(chunk_seconds or 0) * rate),
         stride_frames=plan.new_frames,
         overlap_frames=plan.denoise.overlap,
         warm_up_seconds=exact_seconds(options.hold_seconds),
         frames_before=bundle.manifest.pose.frames_before,
         frames_after=bundle.manifest.pose.frames_after,
     )
+    if chunk_seconds is not None:
+        return config
+    length = default_chunk_frames(frames, rate=rate, stride_frames=plan.new_frames, made_twice=config.made_twice)
+    return replace(config, chunk_frames=length)
 
 
-def _check(motion: str | Path, outputs: OutputOptions, options: AnimateOptions, chunk_seconds: float) -> None:
-    if not 0 <= chunk_seconds < float("inf"):
+def _check(motion: str | Path, outputs: OutputOptions, options: AnimateOptions, chunk_seconds: float | None) -> None:
+    if chunk_seconds is not None and not 0 <= chunk_seconds < float("inf"):
         raise InputError(f"chunks last 0 seconds (all in one) or more, got {chunk_seconds}")
     if outputs.destination != "file":
         raise InputError(f"chunks are joined to a video file, {outputs.path} is none: leave out --chunk-seconds")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from tpc_stream.errors import InputError, TpcStreamError
 from tpc_stream.job.alone import make_alone
-from tpc_stream.job.fingerprint import differences, versions
+from tpc_stream.job.fingerprint import differences, input_hashes, versions
 from tpc_stream.job.folder import JobFolder
 from tpc_stream.job.frame_index import IndexMismatchError
 from tpc_stream.job.messages import Failed, Ready
 from tpc_stream.job.segment_maker import SegmentMaker
+from tpc_stream.job.spec import JobSpec
 
 
 def work(connection: Connection, folder: Path, threads: int) -> None:
@@ -28,7 +29,7 @@ def work(connection: Connection, folder: Path, threads: int) -> None:
     job = JobFolder(folder)
     try:
         spec = job.read()
-        _check_versions(spec.fingerprint)
+        _check_here(spec)
         with SegmentMaker(spec, threads=threads) as maker:
             connection.send(Ready())
             while (chunk := connection.recv()) is not None:
@@ -53,11 +54,12 @@ def _subclasses(kind: type[TpcStreamError]) -> list[type[TpcStreamError]]:
     return [kind, *(below for own in kind.__subclasses__() for below in _subclasses(own))]
 
 
-def _check_versions(made_with: dict[str, str | int]) -> None:
-    now = versions()
-    changed = differences({name: made_with.get(name) for name in now}, now)
+def _check_here(spec: JobSpec) -> None:
+    """What this process reads has to be what the job began with: it may have begun long after."""
+    now = input_hashes(spec.reference, spec.motion, spec.options) | versions()
+    changed = differences({name: spec.fingerprint.get(name) for name in now}, now)
     if changed:
-        raise InputError(f"this worker has other packages than the job: {'; '.join(changed)}; install the same")
+        raise InputError(f"this worker has other files or packages than the job: {'; '.join(changed)}; restore them")
 
 
 def _die_with_parent() -> None:
