@@ -7,6 +7,7 @@ import sys
 
 COMMANDS: dict[tuple[str, ...], str] = {
     ("mannequin", "render"): "export.mannequin.render",
+    ("mannequin", "pack"): "export.mannequin.pack",
     ("mannequin", "train"): "export.mannequin.train",
     ("mannequin", "evaluate"): "export.mannequin.evaluate",
     ("mannequin", "bundle"): "export.mannequin.bundle",

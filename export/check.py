@@ -1,4 +1,5 @@
-"""`python -m export check`: our networks against the authors' numbers (--golden) and their key lists (--manifest)."""
+"""`python -m export check`: our networks against the authors' numbers (--golden) and their key lists (--manifest), our
+graphs against what TensorRT takes (--tensorrt)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from export.tensorrt_check import check_tensorrt
 from tpc_stream.errors import TpcStreamError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -23,15 +25,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--manifest", type=Path, nargs="+", default=[], metavar="FILE", help="a list of keys and shapes"
     )
+    parser.add_argument(
+        "--tensorrt", type=Path, nargs="+", default=[], metavar="DIR", help="bundles whose graphs TensorRT is to take"
+    )
     parser.add_argument("--dtype", choices=tuple(DTYPES), help="one precision only; by default both")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     options = parser.parse_args(argv)
-    if not options.golden and not options.manifest:
-        parser.error("give --golden DIR or --manifest FILE")
+    if not options.golden and not options.manifest and not options.tensorrt:
+        parser.error("give --golden DIR, --manifest FILE or --tensorrt DIR")
     torch.set_num_threads(options.threads)
     try:
         wrong = check_golden(options.golden, dtypes=[options.dtype] if options.dtype else tuple(DTYPES))
         wrong += check_manifests(options.manifest)
+        wrong += check_tensorrt(options.tensorrt)
     except TpcStreamError as error:
         print(error, file=sys.stderr)
         return 2

@@ -15,7 +15,8 @@ from export.counting import Work, counted
 from export.systems.attention import Shown, attend
 from export.systems.loading import built_on_meta
 from export.systems.random_checkpoint import TINY_UNET, random_system
-from export.systems.unet import UNet, stock_options
+from export.systems.unet import UNet
+from tests.stock_diffusers import stock_options
 from tpc_stream.errors import InputError
 
 

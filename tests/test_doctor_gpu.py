@@ -40,7 +40,7 @@ def test_what_is_missing_is_named_with_what_brings_it(monkeypatch: pytest.Monkey
     assert found["tensorrt"].mend == "pip install tensorrt cuda-bindings"
     assert "pip install onnxruntime-ep-nv-tensorrt-rtx-cu13" in found["onnxrt:trt-rtx"].detail
     assert not found["plans"].good and str(tmp_path) in found["plans"].detail
-    assert "tpc-stream does not use them yet" in found["hardware codecs"].detail
+    assert "--hwaccel says whether they are used" in found["hardware codecs"].detail
 
 
 def test_what_is_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

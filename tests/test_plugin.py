@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from export.systems.attention import Shown
 from export.systems.random_checkpoint import TINY_UNET, randomise
-from export.systems.unet import UNet, bank_names, stock_options
+from export.systems.unet import UNet, bank_names
+from tests.stock_diffusers import stock_options
 from tpc_stream.errors import InputError
 from tpc_stream.plugin import Attachment, attach
 from tpc_stream.propagation import draw_window

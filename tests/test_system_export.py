@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from export.__main__ import main
+from export.tensorrt_check import check_tensorrt
 from export.to_onnx import parity
 from tests.exported import BY_COMMAND, NAMES, SIZE, Export, command, exporter
 from tests.synthetic import body, calibrated, frame, portrait, walk
@@ -19,8 +20,11 @@ from tpc_stream.bundle import open_bundle
 from tpc_stream.decode import decode
 from tpc_stream.denoise import DenoiseConfig, denoise
 from tpc_stream.frame import Frame, PosedFrame
+from tpc_stream.graph_roles import feature_outputs, feature_role
+from tpc_stream.manifest import GraphSpec
 from tpc_stream.options import AnimateOptions
 from tpc_stream.pipeline import Animator
+from tpc_stream.plans.shapes import profile_shapes
 
 ALLOWED = 1e-4
 """Of an output's largest value."""
@@ -67,6 +71,13 @@ def differ(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a.astype(int) - b).max() > 8)
 
 
+def _examples(graph: GraphSpec) -> dict[str, np.ndarray]:
+    """One picture of noise."""
+    random = np.random.default_rng(1)
+    shapes = {spec.name: [n if isinstance(n, int) else 1 for n in spec.shape] for spec in graph.inputs}
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_every_graph_gives_what_torch_gives(export: Export, name: str) -> None:
     made = export(name, vae=VAE[name])
@@ -85,8 +96,22 @@ def test_every_graph_gives_what_torch_gives(export: Export, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EACH)
+def test_every_graph_is_one_that_tensorrt_takes_as_far_as_can_be_known(export: Export, name: str) -> None:
+    folder = export(name, vae=VAE[name]).folder
+    assert check_tensorrt([folder]) == 0
+    manifest = open_bundle(folder).manifest
+    features = profile_shapes(manifest, manifest.graphs["denoise"])
+    written = feature_outputs(manifest.graphs[feature_role(manifest.conditioning)])
+    most = {shape.name: shape.largest[1] for shape in features if shape.name.startswith("reference_")}
+    assert list(most.values()) == [spec.shape[1] for spec in written], "exact, not up to a token a cell"
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_a_system_streams_with_and_without_calibration_and_guidance(export: Export, name: str) -> None:
     stream = Stream(export(name, vae=VAE[name]).folder)
+    features = stream.bundle.feature_graph
+    found = stream.engines[features.role](_examples(features))
+    assert all(found[spec.name].shape[1:] == spec.shape[1:] for spec in stream.bundle.features), "the manifest's tokens"
     usual, short = stream.run(), stream.run(4)
     assert usual.shape == (FRAMES, SIZE, SIZE, 3) and usual.std() > 5
     np.testing.assert_array_equal(stream.run(4), short)

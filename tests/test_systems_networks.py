@@ -17,8 +17,9 @@ from export.systems.loading import built_on_meta
 from export.systems.masked_attention import attention_biases
 from export.systems.random_checkpoint import TINY_UNET, random_system, randomise
 from export.systems.system import AnimationSystem
-from export.systems.unet import UNet, stock_options
+from export.systems.unet import UNet
 from export.systems.widths import TextWidths
+from tests.stock_diffusers import stock_options
 from tpc_stream.errors import InputError
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 
 from tpc_stream.errors import TpcStreamError
@@ -81,15 +80,12 @@ def _codecs() -> Finding:
     """NVENC, started on this machine; what PyAV was built with is told beside."""
     import av
 
+    from tpc_stream.writing.hardware import fault_of
+
     built_in = ", ".join(name for name in HARDWARE_CODECS if name in av.codecs_available) or "none"
-    told = f"PyAV has {built_in}; tpc-stream does not use them yet"
-    try:
-        encoder = av.CodecContext.create("h264_nvenc", "w")
-        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 256, 256, "yuv420p", Fraction(1, 25)
-        encoder.open()
-    except (av.FFmpegError, ValueError) as error:
-        return Finding("hardware codecs", False, f"h264_nvenc does not start ({error}); {told}", needed=False)
-    return Finding("hardware codecs", True, f"h264_nvenc starts; {told}", needed=False)
+    fault = fault_of("h264_nvenc")
+    told = f"PyAV has {built_in}; --hwaccel says whether they are used"
+    return Finding("hardware codecs", not fault, f"{fault or 'h264_nvenc starts'}; {told}", needed=False)
 
 
 def _plans() -> Finding:

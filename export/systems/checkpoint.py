@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from tpc_stream.errors import CheckpointError
@@ -31,6 +29,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     _refuse_pointer(path)
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
         try:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch.nn.functional as F
-from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from export.systems.attention import Shown
-from export.systems.unet import Walk, adopt, embed_time, stock_options
+from export.systems.unet import Walk, embed_time
+from export.systems.unet_parts import control_parts
 from export.systems.widths import UNetWidths
 
 
@@ -46,14 +46,14 @@ class LatentEmbedding(nn.Module):
 
 
 class ControlNet(nn.Module):
-    """diffusers' ControlNetModel, walked so that it may hold temporal layers."""
+    """A ControlNet, walked so that it may hold temporal layers."""
 
     def __init__(self, widths: UNetWidths, *, latents: bool = False) -> None:
         """`latents`: whether it is conditioned on latents, not on a picture."""
         super().__init__()
-        options = stock_options(widths)
-        adopt(self, ControlNetModel(conditioning_embedding_out_channels=widths.conditioning_channels, **options))
-        self.controlnet_cond_embedding = (LatentEmbedding if latents else PosePyramid)(widths)
+        condition = (LatentEmbedding if latents else PosePyramid)(widths)
+        for name, part in control_parts(widths, condition, in_channels=4):
+            self.add_module(name, part)
 
     def forward(self, latents: Tensor, timesteps: Tensor, context: Shown, condition: Tensor) -> tuple[Tensor, ...]:
         """The 12 residuals of the skip connections and the middle's.

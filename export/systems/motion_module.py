@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
 from export.systems.attention import attend
+from export.systems.blocks import FeedForward
 from export.systems.widths import UNetWidths
 
 
@@ -53,7 +53,7 @@ class FrameBlock(nn.Module):
         super().__init__()
         self.attention_blocks = nn.ModuleList([FrameAttention(channels, heads, frames) for _ in range(2)])
         self.norms = nn.ModuleList([nn.LayerNorm(channels) for _ in range(2)])
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
         self.ff_norm = nn.LayerNorm(channels)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from export.systems.key_names import old_vae_key
@@ -17,6 +16,7 @@ from export.systems.motion_module import Positions, is_motion_key
 from export.systems.parts import Sources
 from export.systems.registry import system_class
 from export.systems.system import AnimationSystem
+from export.systems.tiny_autoencoder import TinyAutoencoder
 from export.systems.vae import build_tiny_vae, build_vae
 from export.systems.widths import ClipWidths, TextWidths, UNetWidths, VaeWidths
 
@@ -143,7 +143,7 @@ def _disco(system: AnimationSystem, folder: Path) -> Sources:
         "clip_image_encoder.": _with_position_ids(system.clip_image_encoder),
         "refer_clip_proj.": system.refer_clip_proj.state_dict(),
     }
-    if not hasattr(system.vae.config, "upsampling_scaling_factor"):  # a tiny one is never inside the file
+    if not isinstance(system.vae, TinyAutoencoder):  # a tiny one is never inside the file
         networks["vae."] = {old_vae_key(key): value for key, value in system.vae.state_dict().items()}
     module = {prefix + key: value for prefix, tensors in networks.items() for key, value in tensors.items()}
     _save({"module": module, "global_steps": 7, "ds_version": "0.8"}, folder / "mp_rank_00_model_states.pt")
@@ -154,7 +154,7 @@ def _dreampose(system: AnimationSystem, folder: Path) -> Sources:
     own, clip = folder / "dreampose", folder / "clip-vit-base-patch32"
     _save({f"module.{k}": v for k, v in system.unet.state_dict().items()}, own / "unet_epoch_20.pth")
     _save(system.adapter.state_dict(), own / "adapter_20.pth")
-    if not hasattr(system.vae.config, "upsampling_scaling_factor"):
+    if not isinstance(system.vae, TinyAutoencoder):
         _save({old_vae_key(key): value for key, value in system.vae.state_dict().items()}, own / "vae_20.pth")
     tower = _with_position_ids(system.clip) | {"logit_scale": torch.tensor(2.0)}
     _save(tower, clip / "pytorch_model.bin")
@@ -172,7 +172,7 @@ WRITERS: dict[str, Callable[[AnimationSystem, Path], Sources]] = {
 
 
 def _vae(system: AnimationSystem, folder: Path) -> None:
-    if not hasattr(system.vae.config, "upsampling_scaling_factor"):
+    if not isinstance(system.vae, TinyAutoencoder):
         _save(system.vae.state_dict(), folder / "diffusion_pytorch_model.safetensors")
 
 
@@ -186,6 +186,8 @@ def _with_position_ids(clip: nn.Module) -> dict[str, Tensor]:
 def _save(tensors: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
         save_file({key: value.contiguous() for key, value in tensors.items()}, path)
     else:
         torch.save(dict(tensors), path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from export.systems.attention import attend
+from export.systems.blocks import Attention
 from export.systems.frame_norm import FramePooledGroupNorm, pool_over_frames
 
 
@@ -20,7 +20,7 @@ def add_temporal_layers(network: nn.Module) -> None:
             module.tem_conv = nn.Conv1d(channels, channels, kernel_size=3, padding=1)
         elif hasattr(module, "attn1"):
             channels = module.attn1.to_q.in_features
-            module.tem_attn = Attention(channels, heads=module.attn1.heads, dim_head=channels // module.attn1.heads)
+            module.tem_attn = Attention(channels, heads=module.attn1.heads)
             # published, trained or not, but never asked by the authors' forward
             module.tem_norm = nn.LayerNorm(channels)
 

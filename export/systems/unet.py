@@ -1,4 +1,4 @@
-"""A Stable Diffusion 1.5 UNet, with the parts of diffusers and a walk of our own that knows banks and frames.
+"""A Stable Diffusion 1.5 UNet whose walk knows banks and frames.
 
 Frames of a window are the batch axis F. Keys and shapes are those of diffusers' UNet2DConditionModel; motion modules
 and temporal layers, where there are any, have their authors' keys.
@@ -11,32 +11,15 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from export.systems.attention import Shown, attend
 from export.systems.temporal_conv import attend_over_frames, convolve_over_frames
+from export.systems.unet_parts import unet_parts
 from export.systems.widths import UNetWidths
 
 Residuals = Sequence[Tensor]
 """What a ControlNet adds: one for each of the 12 skip connections, then the middle's."""
-
-
-def stock_options(widths: UNetWidths) -> dict[str, object]:
-    """What diffusers' UNet and ControlNet are told, both."""
-    return {
-        "block_out_channels": widths.block_out_channels,
-        "cross_attention_dim": widths.cross_attention_dim,
-        "attention_head_dim": widths.heads,  # diffusers' historical name for the number of heads
-        "norm_num_groups": widths.norm_groups,
-        "layers_per_block": 2,
-    }
-
-
-def adopt(network: nn.Module, stock: nn.Module) -> None:
-    """Takes over the children of a diffusers network, so that the keys stay as published."""
-    for name, child in stock.named_children():
-        network.add_module(name, child)
 
 
 class UNet(nn.Module):
@@ -45,7 +28,8 @@ class UNet(nn.Module):
     def __init__(self, widths: UNetWidths, *, in_channels: int = 4, head: bool = True) -> None:
         """`head`: whether there is a conv_norm_out and a conv_out; reference networks are published without."""
         super().__init__()
-        adopt(self, UNet2DConditionModel(in_channels=in_channels, out_channels=4, **stock_options(widths)))
+        for name, part in unet_parts(widths, in_channels=in_channels, out_channels=4):
+            self.add_module(name, part)
         if not head:
             del self.conv_norm_out, self.conv_out
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
+from export.systems.autoencoder import Autoencoder
 from export.systems.key_names import bare_vae_tensors, shifted_taesd_decoder, without_prefix
 from export.systems.loading import Loaded
 from export.systems.parts import Part, Sources, below, weights_in
+from export.systems.tiny_autoencoder import TinyAutoencoder
 from export.systems.widths import VaeWidths, most_common, vae_widths
 
 KL_SCALE = 0.18215
@@ -29,7 +30,7 @@ class VaeEncoder(nn.Module):
         self.vae = vae
 
     def forward(self, images: Tensor) -> Tensor:
-        if isinstance(self.vae, AutoencoderTiny):
+        if isinstance(self.vae, TinyAutoencoder):
             return self.vae.encoder(images)
         moments = self.vae.quant_conv(self.vae.encoder(images))
         return KL_SCALE * moments.chunk(2, dim=1)[0]
@@ -43,27 +44,19 @@ class VaeDecoder(nn.Module):
         self.vae = vae
 
     def forward(self, latents: Tensor) -> Tensor:
-        if isinstance(self.vae, AutoencoderTiny):
+        if isinstance(self.vae, TinyAutoencoder):
             return self.vae.decoder(latents)
         return self.vae.decoder(self.vae.post_quant_conv(latents / KL_SCALE))
 
 
-def build_vae(widths: VaeWidths) -> AutoencoderKL:
+def build_vae(widths: VaeWidths) -> Autoencoder:
     """Stable Diffusion's VAE at these widths."""
-    levels = len(widths.block_out_channels)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=widths.block_out_channels,
-        layers_per_block=2,
-        latent_channels=widths.latent_channels,
-        norm_num_groups=widths.norm_groups,
-    )
+    return Autoencoder(widths)
 
 
-def build_tiny_vae(channels: int = TINY_CHANNELS) -> AutoencoderTiny:
+def build_tiny_vae(channels: int = TINY_CHANNELS) -> TinyAutoencoder:
     """TAESD at this width."""
-    return AutoencoderTiny(encoder_block_out_channels=(channels,) * 4, decoder_block_out_channels=(channels,) * 4)
+    return TinyAutoencoder(channels)
 
 
 def vae_parts(sources: Sources, *, prefix: str = "", own: tuple[str, ...] = ()) -> tuple[Part, ...]:

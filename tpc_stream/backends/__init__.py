@@ -12,6 +12,7 @@ from tpc_stream.errors import InputError
 BACKENDS: dict[str, str] = {
     "onnxrt": "tpc_stream.backends.onnxrt",
     "trt": "tpc_stream.backends.trt",
+    "torch": "tpc_stream.backends.torch_backend",
     "simulated": "tpc_stream.backends.simulated",
 }
 """name -> module; the module has `open_backend(*, threads: int, settings: str) -> Backend`."""

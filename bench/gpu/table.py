@@ -1,0 +1,99 @@
+"""The rows as Markdown, and our bars held against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.gpu.bars import bars
+from bench.gpu.rows import Row
+
+TIMES = ("p50, ms", "p90", "p99")
+PASSES = ("backend", "graph", "frames", "TPC", "PSNR, dB", *TIMES, "events", "of matmul", "of limit", "held, GB")
+LOOPS = (
+    "backend", "schedule", "VAE", "steps", "frames", "TPC", "frames/s", *TIMES, "outside engines", "of limit",
+    "held, GB",
+)  # fmt: skip
+NOTES = (
+    "*Of matmul*: arithmetic of the row over that ceiling; *of limit*: the longer of what arithmetic and bytes need at "
+    "best, over the time it took (bytes as if nothing stayed in a cache). *Events*: between two CUDA events. *Outside "
+    "engines*: with a wait after each pass. *PSNR*: against torch in float32."
+)
+
+
+def markdown(
+    title: str,
+    ceilings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    rows: Sequence[Row],
+    *,
+    seconds: float,
+    rehearsal: bool,
+) -> str:
+    """Everything that was measured, and what was not."""
+    lines = [f"# {title}", ""]
+    lines += [", ".join(f"{name} {found}" for name, found in versions.items()) + f"; {seconds:.0f} s in all.", ""]
+    lines += [
+        f"Ceilings, measured: {ceilings['flops'] / 1e12:.2f} TFLOP/s (fp16 product), "
+        f"{ceilings['bytes_per_second'] / 1e9:.0f} GB/s (copy on the card, read and written). {NOTES}",
+        "",
+    ]
+    lines += _table(PASSES, [_pass(row) for row in rows if row.kind == "pass" and row.what != "pictures"])
+    lines += _table(LOOPS, [_loop(row) for row in rows if row.kind == "loop"])
+    pictures = [row for row in rows if row.kind == "pass" and row.what == "pictures"]
+    told = [row for row in pictures if row.psnr_db is not None]
+    lines += [f"Pictures of {row.backend}: {row.psnr_db:.1f} dB." for row in told]
+    if not rehearsal:
+        lines += ["", "| bar | measured | |", "|---|---|---|"]
+        lines += [f"| {bar.what} | {bar.measured} | {bar.verdict} |" for bar in bars(rows)]
+    for kind, head in (("absent", "Absent"), ("left out", "Left out, for want of time")):
+        told = [row for row in rows if row.kind == kind]
+        if told:
+            lines += ["", f"{head}:", ""]
+            lines += [f"- {_named(row)}" for row in told]
+    return "\n".join(lines) + "\n"
+
+
+def _named(row: Row) -> str:
+    parts = [row.backend, row.what, row.vae and f"{row.vae} VAE"]
+    parts += [f"{n} {name}" for n, name in ((row.steps, "steps"), (row.frames, "frames")) if n]
+    parts += ["" if row.tpc is None else f"TPC {'on' if row.tpc else 'off'}"]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+        *(f"| {' | '.join(cells)} |" for cells in rows),
+        "",
+    ]
+
+
+def _pass(row: Row) -> tuple[str, ...]:
+    graph = f"{row.what} ({row.vae})" if row.what in ("encode", "decode") else row.what
+    return (
+        row.backend, graph, str(row.frames or ""), _switch(row.tpc), _number(row.psnr_db, 1), _number(row.p50_ms, 2),
+        _number(row.p90_ms, 2), _number(row.p99_ms, 2), _number(row.events_ms, 2), _share(row.of_matmul),
+        _share(row.of_limit), _number(row.held_gb, 1),
+    )  # fmt: skip
+
+
+def _loop(row: Row) -> tuple[str, ...]:
+    return (
+        row.backend, row.what, row.vae, str(row.steps), str(row.frames), _switch(row.tpc), _number(row.fps, 1),
+        _number(row.p50_ms, 1), _number(row.p90_ms, 1), _number(row.p99_ms, 1), _share(row.outside),
+        _share(row.of_limit), _number(row.held_gb, 1),
+    )  # fmt: skip
+
+
+def _switch(value: bool | None) -> str:
+    return "" if value is None else "on" if value else "off"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
