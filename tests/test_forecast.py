@@ -32,6 +32,7 @@ def slow_poses(frames: Iterable[Frame]) -> Iterator[PosedFrame]:
 MEASURED = Forecast(
     frames=50,
     fps=12.5,
+    cpu_ms=110.0,
     busy_ms={"fit": 0.1, "pose": 30.0, "calibrate": 10.0, "condition": 20.0, "denoise": 50.0, "decode": 10.0},
     # one thread for the last three, as a machine of few cores would share them
     threads={"fit": "posed", "pose": "posed", "calibrate": "calibrated"}

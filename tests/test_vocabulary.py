@@ -174,7 +174,7 @@ def test_pndm_makes_one_pass_more_than_steps_and_keeps_no_state_between_windows(
                 sigma=levels.sigmas[step], next_alpha=levels.next_alphas[step],
                 next_sigma=levels.next_sigmas[step], prediction="epsilon",
             )  # fmt: skip
-        np.testing.assert_allclose(np.stack([f.latents for f in done[8 * window :][:8]]), latents, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate([f.latents for f in done[8 * window :][:8]]), latents, atol=1e-5)
 
 
 def video(count: int, *, rate: int = 25) -> list[Frame]:

@@ -1,4 +1,4 @@
-"""The command line: `tpc-stream animate | calibrate | resume | status | demo | inspect | doctor | build | devices`."""
+"""The command line: `tpc-stream animate | calibrate | plan | resume | status | demo | inspect | doctor | build ...`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tpc_stream.commands.calibrate import CALIBRATE_EXAMPLES, calibrate
 from tpc_stream.commands.devices import devices
 from tpc_stream.commands.job import resume, status
 from tpc_stream.commands.look import doctor, inspect
+from tpc_stream.commands.plan import plan
 from tpc_stream.commands.shell import EXIT_BAD_INPUT, console, forget_verbosity, set_verbosity, wants_traceback
 from tpc_stream.errors import TpcStreamError
 
@@ -48,6 +49,7 @@ app.command(help=ANIMATE_EXAMPLES)(animate)
 app.command(help=CALIBRATE_EXAMPLES)(calibrate)
 app.command()(resume)
 app.command()(status)
+app.command()(plan)
 app.command()(demo)
 app.command()(inspect)
 app.command()(doctor)

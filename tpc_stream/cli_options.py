@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from tpc_stream.drop_policy import DropPolicy
+from tpc_stream.hwaccel import HwAccel
 from tpc_stream.steady import SteadyConfig
 from tpc_stream.writing.destination import PreviewKind, RawFormat
 
@@ -165,18 +166,58 @@ Backend = Annotated[
         rich_help_panel="Model",
     ),
 ]
+RetryPrecision = Annotated[
+    Literal["fp32"] | None,
+    typer.Option(
+        help="fp32: a pass on a GPU that gives NaN or black is made once more in float32. Default: the run ends.",
+        rich_help_panel="Model",
+    ),
+]
+Hwaccel = Annotated[
+    HwAccel,
+    typer.Option(
+        help="Decode and encode video on the GPU where it can: cuda; auto: with a backend on a GPU; none.",
+        rich_help_panel="File",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of an engine; 0: all cores.", rich_help_panel="Model")]
 ChunkSeconds = Annotated[
     float | None,
     typer.Option(
         min=0,
         help="Work in chunks of so many seconds, which are kept in OUT.tpc: the same command goes on where it was "
-        "killed. 0: one chunk. Default: 10 with --workers, else no chunks.",
+        "killed. 0: one chunk. Default: with --workers from the video's length, else no chunks.",
         rich_help_panel="Long videos",
     ),
 ]
 Workers = Annotated[
-    int, typer.Option(min=1, help="Processes, each with its own engines.", rich_help_panel="Long videos")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes, each with its own engines. Default: 1; with --ray what the cluster has room for.",
+        rich_help_panel="Long videos",
+    ),
+]
+Devices = Annotated[
+    str | None, typer.Option(help="A worker for each of these GPUs, such as 0,1.", rich_help_panel="Long videos")
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|auto|local",
+        help="Make the chunks on a Ray cluster: HOST:PORT of its head, auto (the one that runs here), or local (one "
+        "is started here).",
+        rich_help_panel="Long videos",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|object",
+        help="How files travel with --ray: Ray's object store, or a folder that all machines see. Default: object; "
+        "for local nothing travels.",
+        rich_help_panel="Long videos",
+    ),
 ]
 Retries = Annotated[
     int, typer.Option(min=0, help="How often a chunk is made again whose worker died.", rich_help_panel="Long videos")

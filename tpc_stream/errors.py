@@ -11,6 +11,7 @@
     +-- CheckpointError (ValueError)       a checkpoint is not what its system asks for, or cannot be read safely
     +-- BackendError (RuntimeError)        a backend cannot run here, or not this graph
     +-- EngineError (RuntimeError)         a graph ran and gave something unusable (NaN, wrong shape)
+    +-- ClusterError (RuntimeError)        a Ray cluster cannot be reached, or has no room for a chunk
 
 Every message says what was wrong, with the value, and what to do next.
 """
@@ -60,3 +61,7 @@ class BackendError(TpcStreamError, RuntimeError):
 
 class EngineError(TpcStreamError, RuntimeError):
     """A graph ran and gave something unusable, such as NaN."""
+
+
+class ClusterError(TpcStreamError, RuntimeError):
+    """A Ray cluster cannot be reached, or has no room for a chunk."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,13 +20,21 @@ def terminable() -> Iterator[None]:
         yield
         return
 
+    came = False
+
     def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows is the end already
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except KeyboardInterrupt as error:
+        if came and not isinstance(error, Terminated):  # Ray, where it waits, makes another of it
+            raise Terminated from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -46,3 +54,37 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def unmissable() -> Iterator[Callable[[], None]]:
+    """Where foreign code may swallow what Ctrl-C or SIGTERM raises: the function raises it again if either came.
+
+    Only the main thread has signals: elsewhere the function does nothing.
+    """
+    came: list[int] = []
+
+    def check() -> None:
+        if came:
+            raise Terminated if came[0] == signal.SIGTERM else KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, note)
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)

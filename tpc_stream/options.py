@@ -11,6 +11,7 @@ from tpc_stream.bundle import DEFAULT_BUNDLE
 from tpc_stream.drop_policy import POLICIES, DropPolicy
 from tpc_stream.errors import InputError
 from tpc_stream.frame import TransformKind
+from tpc_stream.hwaccel import HWACCELS, HwAccel, settled
 from tpc_stream.reading.source_info import SourceOptions, exact_seconds
 from tpc_stream.steady import SteadyConfig
 
@@ -24,6 +25,8 @@ class AnimateOptions:
     backend: str = "onnxrt"
     threads: int = 0
     """CPU threads of an engine; 0: all cores."""
+    retry_precision: Literal["fp32"] | None = None
+    """fp32: a pass that gives NaN, infinity or black is made once more in float32; None: it ends the run."""
     seed: int = 0
     """Decides the starting noise and the draws of Iterative Propagation."""
     steps: int | None = None
@@ -61,6 +64,9 @@ class AnimateOptions:
     and pipes. See `drop_policy`."""
     reconnect_seconds: float = 30.0
     """How long a live source that is gone is tried again before the run ends."""
+    hwaccel: HwAccel = "auto"
+    """Whether the GPU decodes (NVDEC) and encodes (NVENC) video. cuda: where it can, else software, with a warning;
+    auto: the same without the warning if the backend runs on a GPU, else none."""
     capture_size: tuple[int, int] | None = None
     """(width, height) to ask a camera or the screen for."""
     capture_rate: float | None = None
@@ -114,6 +120,10 @@ class AnimateOptions:
             raise InputError("the bundle has no name; give one, such as mannequin, or a folder")
         if self.drop is not None and self.drop not in POLICIES:
             raise InputError(f"a drop policy is one of {', '.join(POLICIES)}, got {self.drop!r}")
+        if self.hwaccel not in HWACCELS:
+            raise InputError(f"hwaccel is one of {', '.join(HWACCELS)}, got {self.hwaccel!r}")
+        if self.retry_precision not in (None, "fp32"):
+            raise InputError(f"a pass is repeated in fp32 or not at all, got {self.retry_precision!r}")
         _ = self.source_options  # checks what it is made of
         if not 0 <= self.steady_tolerance < 1:
             raise InputError(f"steady_tolerance is a share from 0 up to 1, got {self.steady_tolerance}")
@@ -121,10 +131,16 @@ class AnimateOptions:
             raise InputError(f"threads must not be negative, got {self.threads}")
 
     @property
+    def settled_hwaccel(self) -> HwAccel:
+        """What `hwaccel` comes to with this backend."""
+        return settled(self.hwaccel, self.backend)
+
+    @property
     def source_options(self) -> SourceOptions:
         """How the driving motion is opened."""
         rate = None if self.capture_rate is None else exact_seconds(self.capture_rate)
         options = SourceOptions(
-            reconnect_seconds=self.reconnect_seconds, camera_size=self.capture_size, camera_rate=rate
-        )
+            reconnect_seconds=self.reconnect_seconds, camera_size=self.capture_size, camera_rate=rate,
+            hwaccel=self.settled_hwaccel,
+        )  # fmt: skip
         return options if rate is None else replace(options, image_rate=rate)

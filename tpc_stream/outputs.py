@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tpc_stream.errors import SinkError
+from tpc_stream.hwaccel import HwAccel
 from tpc_stream.writing.destination import DestinationKind, PreviewKind, RawFormat, destination_of
 from tpc_stream.writing.output_path import check_output, is_picture_sequence, picture_pattern
 from tpc_stream.writing.video_formats import Codec
@@ -27,6 +28,8 @@ class OutputOptions:
     codec: Codec | None = None
     """None: vp9 for .webm, which takes no h264; h264 for the others."""
     crf: int | None = None
+    hwaccel: HwAccel = "none"
+    """Whether NVENC encodes a video file; see `hwaccel`."""
     faststart: bool = False
     sound: bool = True
     """Copy the driving video's sound."""

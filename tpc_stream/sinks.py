@@ -61,7 +61,10 @@ def sink_stage(
         return partial(show_on_camera, device=camera_device(outputs.path), rate=float(rate))
     if kind == "none":
         return iter
-    file = SinkConfig(codec=outputs.settled_codec, crf=outputs.crf, frame_rate=rate, faststart=outputs.faststart)
+    file = SinkConfig(
+        codec=outputs.settled_codec, crf=outputs.crf, frame_rate=rate, faststart=outputs.faststart,
+        hwaccel=outputs.hwaccel,
+    )  # fmt: skip
     return partial(write_video, path=outputs.path, config=file, sound=sound)
 
 

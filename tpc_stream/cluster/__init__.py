@@ -1,0 +1,1 @@
+"""A job's chunks as tasks on a Ray cluster: several machines, or this one."""
