@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -33,13 +34,14 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(project: Path, orders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cluster(project: Path, orders: Path) -> Iterator[Any]:
     """A Ray with two cores, in which everybody walks."""
     ray = import_ray()
-    with pytest.MonkeyPatch.context() as patched:
+    # pytest's own folders are too deep: Ray's sockets lie there, and their paths have 107 bytes
+    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory(prefix="tpc", dir="/tmp") as nodes:
         patched.setattr("tpc_stream.pipeline.prepare_portrait", _person)
         patched.setattr("tpc_stream.cluster.entry.enter", walking_enter)
-        patched.setenv("TMPDIR", str(tmp_path_factory.mktemp("nodes")))
+        patched.setenv("TMPDIR", nodes)
         ray.cloudpickle.register_pickle_by_value(made_ray)
         there = {"PYTHONPATH": str(project), "TPC_TEST_ORDERS": str(orders), "TMPDIR": os.environ["TMPDIR"]}
         ray.init(
