@@ -6,21 +6,28 @@ import importlib
 import sys
 
 NAMES = (
+    "attention",
     "calibration",
+    "cuts",
     "glass",
     "gpu",
+    "hour",
+    "kills",
     "latency",
     "long",
     "memory",
     "misalignment",
     "overload",
+    "photographs",
     "profile_overhead",
     "quality",
     "recovery",
     "seams",
     "steadying",
     "tpc_cost",
+    "training_curve",
     "transforms",
+    "workers",
 )
 
 

@@ -26,7 +26,7 @@ from export.mannequin.bundle import case_axes, write_bundle
 from export.mannequin.dataset import Latents, Pictures, as_reference, seen_keypoints, write_latents
 from export.mannequin.graphs import GraphSpec, export_graph, graph_specs, parity, round_weights
 from export.mannequin.networks import Autoencoder, Widths
-from export.mannequin.train import Trainer, load_animator
+from export.mannequin.trainer import Trainer, load_animator
 
 TINY = Widths(latent_channels=4, autoencoder=(8, 8), levels=(8, 8, 16), time=8, guider=8, head=8, fine_tokens=10)
 SIZE, SMALL = 32, 8

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.quality.figures import Figure
 
@@ -73,6 +74,56 @@ def draw_rows(path: Path, names: Sequence[str], panels: Mapping[str, Sequence[Fi
         axes.spines[["top", "right"]].set_visible(False)
     np.atleast_1d(all_axes)[0].invert_yaxis()
     made.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(path)
+    pyplot.close(made)
+
+
+Looked = tuple[NDArray[np.uint8], NDArray[np.float32] | None, tuple[float, float] | None]
+"""A picture, attention [side, side] to lay over it (None: the picture is not used), and a place (x, y) to mark."""
+
+
+def draw_attention(path: Path, rows: Mapping[str, Sequence[Looked]]) -> None:
+    """A row of pictures a setting: the frame, then r and c of each step, below it the attention to all of the picture.
+
+    Each has a scale of its own, and fades where less than half of the attention is for the picture.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    count = max(len(pictures) for pictures in rows.values())
+    made, all_axes = pyplot.subplots(len(rows), count, figsize=(1.15 * count, 1.25 * len(rows)), dpi=90, squeeze=False)
+    for number, (name, pictures) in enumerate(rows.items()):
+        line = all_axes[number]
+        for k, ((picture, attention, place), axes) in enumerate(zip(pictures, line, strict=True)):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if not k:
+                axes.set_ylabel(name.replace(", ", "\n"), fontsize=8)
+            if not number and k:
+                axes.set_title(f"step {(k + 1) // 2}, {'rc'[(k + 1) % 2]}", fontsize=8)
+            if attention is None:
+                for spine in axes.spines.values():
+                    spine.set_visible(False)
+                continue
+            height, width = picture.shape[:2]
+            extent = (0, width, height, 0)
+            grey = picture.astype(np.float32).mean(2) / 255 * 0.7 + 0.15
+            axes.imshow(grey if k else picture, cmap="gray", vmin=0, vmax=1, extent=extent)
+            if k:
+                part = attention / max(float(attention.max()), 1e-9)
+                seen = np.sqrt(part) * 0.85 * min(1.0, 2 * float(attention.sum()))
+                axes.imshow(part, cmap="inferno", alpha=seen, extent=extent, interpolation="bilinear", vmin=0)
+            if place is not None:
+                axes.plot(
+                    place[0] * width, place[1] * height, "o", markersize=6, markerfacecolor="none",
+                    markeredgecolor="#30e0e0",
+                )  # fmt: skip
+            if k:
+                axes.set_xlabel(f"{attention.sum():.2f}", fontsize=7, labelpad=1)
+    made.tight_layout(pad=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(path)
     pyplot.close(made)

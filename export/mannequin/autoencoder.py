@@ -20,7 +20,7 @@ def autoencoder_loss(model: Autoencoder, images: Tensor, mattes: Tensor, *, nois
     latents = model.encode(images, mattes).float()
     decoded, found = model.decode(latents + torch.randn_like(latents) * noise * latents.detach().std())
     decoded, found = decoded.float(), found.float()
-    plain = torch.rand(len(images), 3, 1, 1) * 2 - 1
+    plain = torch.rand(len(images), 3, 1, 1, device=images.device) * 2 - 1
     near = functional.max_pool2d(mattes, 9, 1, 4)
     weight = 0.05 + near
     weight = weight / weight.mean()
@@ -35,9 +35,9 @@ def autoencoder_loss(model: Autoencoder, images: Tensor, mattes: Tensor, *, nois
 
 def person_psnr(model: Autoencoder, frames: np.ndarray) -> float:
     """Mean PSNR in dB on mid grey, inside the mattes dilated 5x5; frames [N, S, S, 4]."""
-    images, mattes = to_tensors(frames)
+    images, mattes = to_tensors(frames, device=model.mean.device)
     model.eval()
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.no_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16):
         decoded, found = model.decode(model.encode(images, mattes))
     model.train()
     region = (functional.max_pool2d(mattes, 5, 1, 2) > 0.5).float()
@@ -46,13 +46,20 @@ def person_psnr(model: Autoencoder, frames: np.ndarray) -> float:
 
 
 def train_autoencoder(
-    folder: Path, *, widths: Widths, minutes: float, batch: int = 16, rate: float = 2e-3, seed: int = 0
+    folder: Path,
+    *,
+    widths: Widths,
+    minutes: float,
+    batch: int = 16,
+    rate: float = 2e-3,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> None:
     """Train for that many minutes and write autoencoder.pt: the weights, with latents scaled to unit variance."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 3])
     pictures = Pictures(folder)
-    model = Autoencoder(widths).to(memory_format=torch.channels_last).train()
+    model = Autoencoder(widths).to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     held_out = np.load(folder / "test.npz")["target"][:96]
     start, step, mean = time.monotonic(), 0, 0.0
@@ -64,8 +71,8 @@ def train_autoencoder(
             group_frames, background = pictures.group(int(g))
             frame = group_frames[rng.integers(len(group_frames))]
             frames.append(as_reference(rng, frame, background) if rng.random() < 0.2 else frame)
-        images, mattes = to_tensors(np.stack(frames))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        images, mattes = to_tensors(np.stack(frames), device=device)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16):
             loss = autoencoder_loss(model, images.to(memory_format=torch.channels_last), mattes)
         optimiser.zero_grad()
         loss.backward()
@@ -83,7 +90,7 @@ def train_autoencoder(
             )
     frames = np.concatenate([pictures.group(int(g))[0] for g in rng.integers(len(pictures), size=40)])
     with torch.no_grad():
-        latents = model.encode(*to_tensors(frames))
+        latents = model.encode(*to_tensors(frames, device=device))
         model.mean.copy_(latents.mean((0, 2, 3), keepdim=True))
         model.deviation.copy_(latents.std((0, 2, 3), keepdim=True))
     figure = person_psnr(model, held_out)
@@ -94,5 +101,5 @@ def train_autoencoder(
 def load_autoencoder(folder: Path, widths: Widths) -> Autoencoder:
     """What `train_autoencoder` wrote, in evaluation mode."""
     model = Autoencoder(widths)
-    model.load_state_dict(torch.load(folder / "autoencoder.pt")["weights"])
+    model.load_state_dict(torch.load(folder / "autoencoder.pt", map_location="cpu")["weights"])
     return model.eval().to(memory_format=torch.channels_last)

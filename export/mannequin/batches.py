@@ -38,6 +38,15 @@ class Batch:
     calibrated: tuple[Tensor, Tensor] | None = None
     """Latents and mattes of one calibrated reference for each target; None in training-free use of calibration."""
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch in a device's memory."""
+
+        def put(pair: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor] | None:
+            return None if pair is None else (pair[0].to(device), pair[1].to(device))
+
+        targets, mattes, keypoints = (a.to(device) for a in (self.targets, self.mattes, self.keypoints))
+        return Batch(targets, mattes, keypoints, put(self.reference), put(self.calibrated))
+
 
 Batches = Callable[[np.random.Generator, int], Batch]
 """From a random generator and a number of groups to a batch."""
@@ -116,8 +125,8 @@ def calibrated_batches(pictures: Pictures, data: Latents, autoencoder: Autoencod
     centre, chances = np.array([SIZE / 2, SIZE / 2]), _chances(data.keypoints, LEAN)
 
     def encode(frames: list[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
-        images, mattes = to_tensors(np.stack(frames))
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        images, mattes = to_tensors(np.stack(frames), device=autoencoder.mean.device)
+        with torch.no_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16):
             latents = autoencoder.encode(images.to(memory_format=torch.channels_last), mattes).float()
         return latents, torch.nn.functional.avg_pool2d(mattes, 4)
 

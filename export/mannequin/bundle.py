@@ -9,7 +9,7 @@ from pathlib import Path
 from export.mannequin.autoencoder import load_autoencoder
 from export.mannequin.graphs import GraphSpec, Shape, export_graph, graph_specs, parity, round_weights
 from export.mannequin.render import SIZE
-from export.mannequin.train import load_animator
+from export.mannequin.trainer import load_animator
 
 ALLOWED_DIFFERENCE = 1e-4
 """Of ONNX Runtime from torch with the same rounded weights, as a share of the largest value."""

@@ -41,9 +41,9 @@ class Pictures:
         return self._frames[part][g - self._starts[part]], self._backgrounds[part][g - self._starts[part]]
 
 
-def to_tensors(frames: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+def to_tensors(frames: NDArray[np.uint8], *, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Images [N, 3, S, S] in [-1, 1] and mattes [N, 1, S, S] in [0, 1] of frames [N, S, S, 4]."""
-    x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    x = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).float()
     return x[:, :3] / 127.5 - 1.0, x[:, 3:] / 255.0
 
 
@@ -86,11 +86,11 @@ def write_latents(pictures: Pictures, autoencoder: Autoencoder, folder: Path, *,
     for g in range(count):
         frames, background = pictures.group(g)
         erring = [as_reference(rng, f, background) for f in frames[:ERRING]]
-        images, matte = to_tensors(np.concatenate([frames, np.stack(erring)]))
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        images, matte = to_tensors(np.concatenate([frames, np.stack(erring)]), device=autoencoder.mean.device)
+        with torch.no_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16):
             out = autoencoder.encode(images.to(memory_format=torch.channels_last), matte)
-        latents[g] = out.half().numpy()
-        mattes[g] = (torch.nn.functional.avg_pool2d(matte, 4)[:, 0] * 255.0).round().byte().numpy()
+        latents[g] = out.half().cpu().numpy()
+        mattes[g] = (torch.nn.functional.avg_pool2d(matte, 4)[:, 0] * 255.0).round().byte().cpu().numpy()
         if g % 1000 == 999:
             print(f"latents: {g + 1} of {count} groups", flush=True)
     latents.flush()

@@ -1,133 +1,26 @@
 """Train the mannequin: `python -m export mannequin train`. Autoencoder, then latents, then the animator.
 
-Every part leaves a file and is skipped if its file is there; the animator resumes from its last checkpoint.
+Every part leaves a file and is skipped if its file is there; the animator resumes from its last checkpoint. A folder
+that `python -m export mannequin pack` made is unpacked first: that is how a machine with a GPU gets the data.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import math
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from export.mannequin.animator import Animator, Bank
 from export.mannequin.autoencoder import load_autoencoder, train_autoencoder
 from export.mannequin.batches import TARGETS, Batch, Batches, calibrated_batches, plain_batches
-from export.mannequin.dataset import Latents, Pictures, write_latents
-from export.mannequin.muon import Muon, split_parameters
+from export.mannequin.dataset import Latents, Pictures, to_tensors, write_latents
 from export.mannequin.networks import Widths
-
-AT_NOISE = 0.75
-"""Share of the samples at t = 1: the default is one step, from pure noise, where all must come from the reference."""
-
-MUON_RATE = 2.5
-"""Muon's learning rate as a multiple of AdamW's."""
-
-
-def animator_loss(model: Animator, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
-    """x0 prediction from z = (1 - t) x + t n, half squared and half absolute, weighted towards the person."""
-    t = timesteps.view(-1, 1, 1, 1)
-    order = torch.arange(len(timesteps))
-    banks: list[Bank] = []
-    if batch.reference is not None:
-        banks.append((model.banks(*batch.reference), order // TARGETS))
-    if batch.calibrated is not None:
-        banks.append((model.banks(*batch.calibrated), order))
-    pose = model.pose(batch.keypoints, batch.targets.shape[-1])
-    out = model((1 - t) * batch.targets + t * noise, timesteps, pose, banks)
-    difference = out.float() - batch.targets
-    near = torch.nn.functional.max_pool2d(batch.mattes, 3, 1, 1)
-    weight = 0.15 + near
-    return ((0.5 * difference**2 + 0.5 * difference.abs()) * (weight / weight.mean())).mean()
-
-
-class Trainer:
-    """An animator, its moving average, its optimiser and how far it has come."""
-
-    def __init__(self, widths: Widths, *, rate: float, seed: int, average: float = 0.9985) -> None:
-        torch.manual_seed(seed)
-        self.model = Animator(widths).to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
-        inner, other = split_parameters(self.model)
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "muon": Muon(inner, MUON_RATE * rate),
-            "adamw": torch.optim.AdamW(other, rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-        }
-        self.rate, self.decay, self.step, self.seconds = rate, average, 0, 0.0
-        self.rng = np.random.default_rng([seed, 11])
-
-    def train_step(self, batches: Batches, groups: int, part: float) -> float:
-        """One optimiser step at `part` in [0, 1] of the cosine schedule; returns the loss."""
-        rate = self.rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * part)))
-        for name, optimiser in self.optimisers.items():
-            for group in optimiser.param_groups:
-                group["lr"] = rate * (MUON_RATE if name == "muon" else 1.0)
-        batch = batches(self.rng, groups)
-        count = len(batch.targets)
-        timesteps = torch.from_numpy(np.where(self.rng.random(count) < AT_NOISE, 1.0, self.rng.random(count))).float()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = animator_loss(self.model, batch, timesteps, torch.randn_like(batch.targets))
-        self.model.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimiser in self.optimisers.values():
-            optimiser.step()
-        self.step += 1
-        decay = min(self.decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
-        return float(loss.detach())
-
-    def save(self, path: Path) -> None:
-        """Write everything that `resume` needs, in one replace."""
-        state = {
-            "average": self.average.state_dict(),
-            "model": self.model.state_dict(),
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-            "step": self.step,
-            "seconds": self.seconds,
-            "widths": asdict(self.model.widths),
-        }
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
-
-    def resume(self, path: Path, *, weights_only: bool = False) -> None:
-        """Go on from a checkpoint; weights_only: start a new schedule from its moving average."""
-        state = torch.load(path)
-        self.average.load_state_dict(state["average"])
-        self.model.load_state_dict(state["average" if weights_only else "model"])
-        if not weights_only:
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.rng = np.random.default_rng([self.step, 12])
-
-
-def load_animator(path: Path) -> Animator:
-    """The moving average of a checkpoint, in evaluation mode."""
-    state = torch.load(path)
-    model = Animator(Widths(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["widths"].items()}))
-    model.load_state_dict(state["average"])
-    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-
-def validate(model: Animator, batch: Batch) -> float:
-    """Mean squared error of the latents on the person, one step from pure noise, held-out people."""
-    noise = torch.randn(batch.targets.shape, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        banks: list[Bank] = []
-        if batch.reference is not None:
-            banks.append((model.banks(*batch.reference), torch.arange(len(noise))))
-        pose = model.pose(batch.keypoints, batch.targets.shape[-1])
-        out = model(noise, torch.ones(len(noise)), pose, banks).float()
-    weight = (batch.mattes > 0.1).float()
-    return float(((out - batch.targets) ** 2).mean(1, keepdim=True).mul(weight).sum() / weight.sum())
+from export.mannequin.pack import unpack
+from export.mannequin.trainer import REFINE, Trainer, held_out_errors
 
 
 def run(trainer: Trainer, batches: Batches, held_out: Batch, checkpoint: Path, *, minutes: float, groups: int) -> None:
@@ -144,7 +37,7 @@ def run(trainer: Trainer, batches: Batches, held_out: Batch, checkpoint: Path, *
             rate = (trainer.step - first) * groups * TARGETS / (time.monotonic() - start)
             print(
                 f"animator {trainer.step} {trainer.seconds:.0f}s loss {np.mean(losses):.4f} held-out "
-                f"{validate(trainer.average, held_out):.4f} {rate:.0f} samples/s",
+                f"{held_out_errors(trainer.average, held_out)} {rate:.1f} samples/s",
                 flush=True,
             )
             losses = []
@@ -152,13 +45,11 @@ def run(trainer: Trainer, batches: Batches, held_out: Batch, checkpoint: Path, *
             trainer.save(checkpoint)
             saved = time.monotonic()
     trainer.save(checkpoint)
-    print(f"animator done: {trainer.step} steps, held-out {validate(trainer.average, held_out):.4f}", flush=True)
+    print(f"animator done: {trainer.step} steps, held-out {held_out_errors(trainer.average, held_out)}", flush=True)
 
 
 def held_out_batch(folder: Path, widths: Widths, count: int = 48) -> Batch:
     """Aligned test pairs."""
-    from export.mannequin.dataset import to_tensors
-
     test, autoencoder = np.load(folder / "test.npz"), load_autoencoder(folder, widths)
 
     def encode(frames: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -180,6 +71,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=80.0, help="of training the animator, all runs together")
     parser.add_argument("--groups", type=int, default=6, help="references a step; each has two targets")
     parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument(
+        "--refine", type=float, default=REFINE, metavar="SHARE",
+        help=f"of the samples that go on from the model's own picture (default {REFINE}); 0: all from pure noise",
+    )  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint, with a new schedule")
@@ -191,15 +87,16 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    folder, widths = options.data, Widths()
+    folder, widths, device = options.data, Widths(), torch.device(options.device)
+    unpack(folder)
     pictures = Pictures(folder)
     if not (folder / "autoencoder.pt").exists():
-        train_autoencoder(folder, widths=widths, minutes=options.autoencoder_minutes, seed=options.seed)
-    autoencoder = load_autoencoder(folder, widths)
+        train_autoencoder(folder, widths=widths, minutes=options.autoencoder_minutes, seed=options.seed, device=device)
+    autoencoder = load_autoencoder(folder, widths).to(device)
     if not (folder / "latents.npy").exists():
         write_latents(pictures, autoencoder, folder, seed=options.seed)
-    data, held_out = Latents(folder, pictures), held_out_batch(folder, widths)
-    trainer = Trainer(widths, rate=options.rate, seed=options.seed)
+    data, held_out = Latents(folder, pictures), held_out_batch(folder, widths).to(device)
+    trainer = Trainer(widths, rate=options.rate, seed=options.seed, refine=options.refine, device=device)
     if options.calibrated:
         trainer.resume(folder / "animator.pt", weights_only=True)
         run(
