@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tpc_stream.backends.torch_backend import TorchSettings
 from tpc_stream.backends.torch_device import TorchDevice
 from tpc_stream.backends.torch_program import Programs
+from tpc_stream.backends.torch_settings import TorchSettings
 from tpc_stream.engine import Array, Value
 from tpc_stream.errors import BackendError, EngineError, TpcStreamError
 from tpc_stream.manifest import GraphSpec
