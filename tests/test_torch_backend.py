@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.exported import NAMES, exporter
 from tpc_stream.backends import open_backend
 from tpc_stream.backends.torch_backend import TorchBackend
-from tpc_stream.backends.torch_settings import TorchSettings
 from tpc_stream.backends.torch_program import Programs
 from tpc_stream.backends.torch_read import read_network
+from tpc_stream.backends.torch_settings import TorchSettings
 from tpc_stream.bundle import open_bundle
 from tpc_stream.engine import Array, placing, run
 from tpc_stream.errors import BackendError, BundleError, EngineError, InputError
