@@ -61,7 +61,7 @@ def test_status_and_resume_of_an_interrupted_job(
     told = capsys.readouterr().out
     assert "2/4 chunks, 16/28 frames" in told and "nobody works on it" in told
     assert call("resume", folder.path) == 0
-    assert "4 chunks of 28 frames in all, 2 of them from before" in capsys.readouterr().err
+    assert "28 frames in 4 chunks, 2 of them made before" in capsys.readouterr().err
     assert len(pictures(folder.out)) == 28 and not folder.path.exists()
     assert call("status", folder.path) == 2
     assert "there is no job" in capsys.readouterr().err

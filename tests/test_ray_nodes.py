@@ -68,6 +68,16 @@ def until(process: subprocess.Popen[str], wanted: str) -> list[dict[str, Any]]:
     raise AssertionError(f"no {wanted} came: {process.communicate()[1]}")
 
 
+def until_both_work(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """The events up to the moment at which two chunks are being made, so that either node's death costs one."""
+    told, begun = [], set[int]()
+    while len(begun) < 2:
+        told += until(process, "frames")
+        begun = {event["chunk"] for event in told if event["event"] == "frames"}
+        begun -= {event["chunk"] for event in told if event["event"] == "chunk"}
+    return told
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
@@ -108,9 +118,8 @@ def test_a_node_that_dies_is_done_without(
     second = cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
     shared = tmp_path_factory.mktemp("shared")
     process = started([*call, "--ray", cluster.address, "--store", store if store == "object" else str(shared)])
-    told = until(process, "chunk")
+    told = until_both_work(process)
     assert told[0]["workers"] == 2
-    told += until(process, "frames")
     cluster.remove_node(second, allow_graceful=False)
     rest, errors = process.communicate(timeout=300)
     told += [json.loads(line) for line in rest.splitlines()]

@@ -76,7 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
         # the parser's own errors share no base class between versions, but all can say themselves in one line
         if not hasattr(error, "format_message"):
             raise
-        _fail(f"{error.format_message().rstrip('.')}; see tpc-stream --help, or tpc-stream animate --help")
+        said = error.format_message().rstrip(".").replace("Value error, ", "")
+        _fail(f"{said}; see tpc-stream --help, or tpc-stream COMMAND --help")
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

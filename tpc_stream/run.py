@@ -88,8 +88,8 @@ def _run(
     with profiler.span("set-up"):
         opened = Animator(options, profiler=profiler)
     with opened as animator:
+        portrait = animator.set_reference(reference)  # first, so that bad input is told in one line
         tell_plan(animator, info, console)
-        portrait = animator.set_reference(reference)
         if measure:
             tell_forecast(animator, info, console)
         sheet = _sheet(portrait, info) if outputs.sheet and outputs.in_a_folder else None

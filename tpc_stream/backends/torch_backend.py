@@ -21,7 +21,7 @@ from tpc_stream.engine import Backend, Engine
 from tpc_stream.errors import BackendError, InputError
 from tpc_stream.manifest import GraphSpec
 
-INSTALL = 'pip install "tpc-stream[torch]" (torch and onnx)'
+INSTALL = 'pip install "tpc-stream[torch]"'
 
 
 class TorchBackend:

@@ -30,7 +30,11 @@ class JobStatus:
 
     def describe(self) -> list[str]:
         """Lines for people."""
-        who = f"process {self.pid} works on it" if self.running else "nobody works on it: tpc-stream resume goes on"
+        who = (
+            f"process {self.pid} works on it"
+            if self.running
+            else "nobody works on it: tpc-stream resume goes on, and makes unfinished chunks again"
+        )
         lines = [
             f"{self.finished_chunks}/{self.chunks} chunks, "
             + status_line(self.finished_frames, self.frames, self.frames_per_second),

@@ -66,8 +66,8 @@ def _frames(events: Iterator[Event], rest: list[Event], console: Console) -> Ite
 
 
 def _started(event: Started) -> str:
-    chunks = f"{event.chunks} chunk{'s' if event.chunks > 1 else ''} of {event.frames} frames in all"
-    before = f", {event.finished_chunks} of them from before" if event.finished_chunks else ""
+    chunks = f"{event.frames} frames in {event.chunks} chunk{'s' if event.chunks > 1 else ''}"
+    before = f", {event.finished_chunks} of them made before" if event.finished_chunks else ""
     workers = f"; {event.workers} workers" if event.workers > 1 else ""
     return f"{chunks}{before}{workers}"
 
