@@ -84,7 +84,7 @@ def killed(call: Sequence[str], folder: Path, *, kills: int, seconds: float, mom
                 process.kill()
                 process.wait()
                 found.moments.append(time.perf_counter() - began)
-        found.orphans += not _gone(process.pid)
+        found.orphans += not gone(process.pid)
         _count(found, log.read_text(), was_killed=process.returncode == -signal.SIGKILL)
         log.unlink()
         if process.returncode == 0:
@@ -106,7 +106,7 @@ def _count(found: Kills, told: str, *, was_killed: bool) -> None:
         found.most_begun = max(found.most_begun, len(begun - made))
 
 
-def _gone(group: int) -> bool:
+def gone(group: int) -> bool:
     """Whether all processes of the group end in time; those that do not are killed."""
     until = time.monotonic() + GONE_SECONDS
     while time.monotonic() < until:

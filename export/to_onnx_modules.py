@@ -52,7 +52,7 @@ class Tokens(nn.Module):
             blank = [torch.zeros(1, 3, size, size)]
             if picture is not None:
                 # the adapter's VAE is given 0 to 255: nothing at all is black
-                blank.append(torch.full((1, *picture), -1.0))  # type: ignore[arg-type]
+                blank.append(torch.full((1, *map(int, picture)), -1.0))
             with torch.no_grad():
                 self.register_buffer("unconditional", self._tokens(*blank))
         else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,12 +23,12 @@ from tpc_stream.source import read_frames
 
 
 def job_spec(
-    tiny: Path, reference: Path, motion: Path, out: Path, *, chunk_seconds: float = 0.32, seed: int = 3, **ours: object
+    tiny: Path, reference: Path, motion: Path, out: Path, *, chunk_seconds: float = 0.32, seed: int = 3, **ours: Any
 ) -> JobSpec:
     """The demo's first 28 frames on the tiny bundle, in chunks of 8 frames."""
     options = AnimateOptions(bundle=tiny, steps=2, seed=seed, size=(96, 96), max_frames=28, threads=1)
     outputs = OutputOptions(path=str(out), sheet=False, report=False)
-    return make_spec(reference, motion, replace(outputs, **ours), options, chunk_seconds=chunk_seconds)  # type: ignore[arg-type]
+    return make_spec(reference, motion, replace(outputs, **ours), options, chunk_seconds=chunk_seconds)
 
 
 def run_alone(spec: JobSpec, *, keep: bool = False) -> list[Event]:
@@ -37,12 +38,12 @@ def run_alone(spec: JobSpec, *, keep: bool = False) -> list[Event]:
 
 def run_until(spec: JobSpec, finished: int) -> JobFolder:
     """Stops, as Ctrl-C does, once so many chunks are finished."""
-    events: Iterator[Event] = run_job(spec, config=JobConfig(pose_stage=walker.poses))
+    events = cast(Generator[Event, None, None], run_job(spec, config=JobConfig(pose_stage=walker.poses)))
     for event in events:
         finished -= isinstance(event, ChunkFinished)
         if not finished:
             break
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     return JobFolder.of(spec.outputs.path)
 
 

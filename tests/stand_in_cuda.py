@@ -9,7 +9,8 @@ import ctypes
 import itertools
 from dataclasses import dataclass, field
 from enum import IntEnum
-from types import ModuleType, SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 STREAM = 77
@@ -75,7 +76,7 @@ class StandInDriver:
 def module(name: str, **members: Any) -> ModuleType:
     """A module that is not looked for on disk."""
     made = ModuleType(name)
-    made.__spec__ = SimpleNamespace(name=name)  # type: ignore[assignment]
+    made.__spec__ = ModuleSpec(name, None)
     vars(made).update(members)
     return made
 

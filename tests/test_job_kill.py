@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.kills import gone
 from tests.made_job import same
 
 KILLS = int(os.environ.get("TPC_KILLS", "4"))
@@ -72,16 +72,3 @@ def test_killed_at_random_and_resumed(
 def finished(folder: Path) -> set[tuple[str, int]]:
     """The finished chunks, each with when that was: one that is made again shows."""
     return {(path.name, path.stat().st_mtime_ns) for path in folder.glob("chunk_*.json")}
-
-
-def gone(group: int) -> bool:
-    """Whether all processes of the group end within ten seconds."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    os.killpg(group, signal.SIGKILL)
-    return False

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from bench.gpu.rows import percentiles
-from tpc_stream.engine import Array, Engine, Value, placing
+from tpc_stream.engine import Array, Engine, ResidentEngine, Value, placing
 from tpc_stream.resident import Device, Resident
 
 
@@ -85,8 +85,7 @@ class Watched:
 
     def kept(self, inputs: Mapping[str, Value]) -> dict[str, Resident]:
         with self._timed():
-            found: dict[str, Resident] = self._engine.kept(inputs)  # type: ignore[attr-defined]
-            return found
+            return cast(ResidentEngine, self._engine).kept(inputs)
 
     def close(self) -> None:
         self._engine.close()

@@ -15,7 +15,7 @@ import numpy as np
 from bench.gpu.examples import example
 from tpc_stream.engine import Array, Engine, Value, fetched, placed, require_finite, run
 from tpc_stream.graph_roles import feature_outputs
-from tpc_stream.manifest import Manifest
+from tpc_stream.manifest import Manifest, Role
 from tpc_stream.noise import frame_noise
 from tpc_stream.noise_levels import noise_levels
 from tpc_stream.propagation import draw_window
@@ -147,6 +147,6 @@ class Loop:
         require_finite(images, graph="decode", what="images")
         return images
 
-    def _example(self, role: str, name: str, sizes: Mapping[str, int]) -> Array:
-        graph = self._manifest.graphs[role]  # type: ignore[index]
+    def _example(self, role: Role, name: str, sizes: Mapping[str, int]) -> Array:
+        graph = self._manifest.graphs[role]
         return example({spec.name: spec.shape for spec in graph.inputs if spec.name == name}, sizes)[name]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from bench.gpu.rows import Row
 from bench.gpu.sizes import Sizes
+from tpc_stream.manifest import Role
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One measurement."""
 
-    role: str
+    role: Role
     vae: str
     frames: int | None = None
     tpc: bool | None = None

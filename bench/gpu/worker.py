@@ -79,9 +79,9 @@ class Worker:
         append(self.rows, row)
 
     def _pass(self, setting: Setting, manifest: Manifest, engines: dict[Role, Watched]) -> Row:
-        role, engine = setting.role, engines[setting.role]  # type: ignore[index]
+        role, engine = setting.role, engines[setting.role]
         axes = setting.axes(self.tokens)
-        names = {spec.name: spec.shape for spec in manifest.graphs[role].inputs}  # type: ignore[index]
+        names = {spec.name: spec.shape for spec in manifest.graphs[role].inputs}
         row, checked = setting.row(self.backend), checked_axes(self.sizes, self.tokens)
         with np.load(self.folder / setting.vae / f"{role}.npz") as expected:
             found = engine(example(names, checked))

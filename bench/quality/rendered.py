@@ -122,7 +122,8 @@ class Workshop:
 
         def extent(k: int, clip: NDArray[np.float64]) -> tuple[float, float, float, float]:
             at = project(vertices[k], clip).clip(0, 1)
-            return (*at.min(0), *at.max(0))  # type: ignore[return-value]
+            (left, top), (right, bottom) = at.min(0), at.max(0)
+            return left, top, right, bottom
 
         aligned = reference_view(Placement("aligned"))
         bodies = [extent(k, view) for k in range(frames)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -62,26 +63,26 @@ class Traits:
     sampling: Sampling
 
 
-class AnimationSystem(nn.Module):
+class AnimationSystem(nn.Module, ABC):
     """A system's networks and how they are called. Frames of a window are the batch axis F."""
 
     traits: ClassVar[Traits]
     vae: nn.Module
 
     @classmethod
+    @abstractmethod
     def parts(cls, sources: Sources) -> tuple[Part, ...]:
         """The state dicts that the system is published as."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def sized(cls, loaded: Mapping[str, Loaded], sources: Sources) -> Self:
         """Built at the widths that the files have."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def feature_names(self) -> tuple[str, ...]:
         """One a feature, in order: the blocks of a bank, or "tokens"."""
-        raise NotImplementedError
 
     @property
     def vae_encoder(self) -> VaeEncoder:
@@ -91,10 +92,11 @@ class AnimationSystem(nn.Module):
     def vae_decoder(self) -> VaeDecoder:
         return VaeDecoder(self.vae)
 
+    @abstractmethod
     def pose_features(self, pictures: Tensor) -> Tensor:
         """[F, 3, H, W] RGB in [0, 1] -> [F, C, h, w]; once a frame, whatever the timestep."""
-        raise NotImplementedError
 
+    @abstractmethod
     def denoise(
         self,
         latents: Tensor,
@@ -120,7 +122,6 @@ class AnimationSystem(nn.Module):
             calibrated_index: [F] int64, which of them each frame sees.
         Returns: [F, 4, h, w].
         """
-        raise NotImplementedError
 
 
 def bank_of(
