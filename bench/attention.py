@@ -25,6 +25,7 @@ from bench.quality.plots import Looked, draw_attention, draw_curves, write_csv
 from bench.quality.rendered import Placement, Workshop
 from bench.quality.sets import Case, Sizes, TestClip, box
 from tpc_stream.backends.onnxrt import OnnxRuntimeBackend
+from tpc_stream.bridge import WHOLE
 from tpc_stream.bundle import Bundle, open_bundle
 from tpc_stream.calibrate import calibrate
 from tpc_stream.denoise import DenoiseConfig, Denoiser
@@ -33,6 +34,7 @@ from tpc_stream.frame import KEYPOINT_NAMES, CalibratedFrame
 from tpc_stream.manifest import Role
 from tpc_stream.options import AnimateOptions
 from tpc_stream.plan import make_plan
+from tpc_stream.relay import PartFrame
 from tpc_stream.warp import Warper
 
 JOINTS = tuple(range(5, 17))
@@ -89,11 +91,11 @@ def look(
     denoiser = Denoiser(
         bundle=bundle, engines=engines, portrait=case.portrait, config=config, span=lambda _: nullcontext()
     )
-    frames = list(calibrate(clip.frames, case.portrait))
+    frames = [PartFrame(WHOLE, item) for item in calibrate(clip.frames, case.portrait)]
     for _ in denoiser.denoise(denoiser.condition(frames)):
         pass
     height, width = case.portrait.mask.shape
-    return Seen(watched.passes, frames[0], case, (width, height))
+    return Seen(watched.passes, frames[0].item, case, (width, height))
 
 
 def shares(seen: Seen, layer: Layer, joint: int) -> dict[str, float]:

@@ -30,7 +30,8 @@ def frail_work(connection: Connection, folder: Path, threads: int) -> None:
     """A worker that dies over chunk 1, as often as the file `deaths` in the folder says, and else makes text files."""
     job = JobFolder(folder)
     connection.send(Ready())
-    while (chunk := connection.recv()) is not None:
+    while (order := connection.recv()) is not None:
+        chunk = order.chunk
         deaths = folder / "deaths"
         left = int(deaths.read_text())
         if chunk.number == 1 and left > 0:

@@ -21,6 +21,7 @@ from tpc_stream.backends.onnxrt import OnnxRuntimeBackend
 from tpc_stream.backends.onnxrt_device import OrtDevice, Place
 from tpc_stream.backends.onnxrt_gpu import OnnxRuntimeGpuBackend
 from tpc_stream.backends.onnxrt_providers import Provider
+from tpc_stream.bridge import WHOLE
 from tpc_stream.bundle import open_bundle
 from tpc_stream.decode import decode
 from tpc_stream.denoise import DenoiseConfig, Denoiser
@@ -28,6 +29,7 @@ from tpc_stream.engine import Backend, Value, placed, run
 from tpc_stream.errors import EngineError
 from tpc_stream.guidance import Pass, guided
 from tpc_stream.pndm import PndmState, pndm_step
+from tpc_stream.relay import PartFrame
 from tpc_stream.resident import Resident, as_terms, joined, on_host, rows, settled, zeros_like
 from tpc_stream.sampler import ddim_step
 from tpc_stream.window import crossfade
@@ -53,7 +55,7 @@ class Run:
         self._counts = getattr(getattr(backend, "device", None), "crossings", Counter())
         denoiser = Denoiser(config=DenoiseConfig(**chosen), span=lambda name: nullcontext(), **shared)
         self.setup = self._taken()
-        denoised = denoiser.denoise(denoiser.condition(iter(calibrated(3 * WINDOW))))
+        denoised = denoiser.denoise(denoiser.condition(PartFrame(WHOLE, item) for item in calibrated(3 * WINDOW)))
         self.windows: list[Counter[str]] = []
         pictures = []
         for item in decode(denoised, width=32, height=32, **shared):

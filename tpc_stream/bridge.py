@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from cmath import phase
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
-from tpc_stream.frame import Body, CalibratedFrame, Frame, Portrait, PosedFrame, Similarity
+from tpc_stream.frame import Body, CalibratedFrame, Similarity
 from tpc_stream.procrustes import Searcher
 from tpc_stream.silhouettes import TargetSilhouette
-
-X = TypeVar("X")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,66 +32,29 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a motion that is animated by itself."""
+    """A part of a motion, animated as if it were alone. Ranges of global indices."""
 
-    frames: range
-    """Global indices of the frames that pass through the network; of those before, poses and calibrations alone."""
+    read: range
+    """The frames that are looked at."""
+    denoised: range
+    """Those of them that pass through the network; of the others, poses and calibrations alone."""
+    shown: range
+    """Those of them that leave as pictures."""
     bridge: Bridge | None = None
     """Into the part that follows."""
 
 
-class Crossing:
-    """The two stages of one run that ends with a bridge.
+_ALL = range(sys.maxsize)
+WHOLE = Part(_ALL, _ALL, _ALL)
+"""All of a motion."""
 
-    A tracker and a steadying keep to where they were, so two that began at different frames may lie apart for long: a
-    little, but in a still picture a cut between them is seen. What the next chunk will find in the frames before the
-    cut is found here as well, and gone over to evenly. The pose stage gives one frame for each, before it takes more.
+
+def between(one: CalibratedFrame, other: CalibratedFrame, weight: float, searcher: Searcher) -> CalibratedFrame:
+    """The same frame as two parts see it, gone over from `one` to `other` by `weight`, [0, 1].
+
+    Between two similarity transforms lie the means of their matrices; where either frame has no transform of its own,
+    the nearer of the two calibrations holds, and so with poses.
     """
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-        self._next: dict[int, PosedFrame] = {}
-
-    def poses(
-        self, frames: Iterable[Frame], *, stage: Callable[[Iterable[Frame]], Iterator[PosedFrame]]
-    ) -> Iterator[PosedFrame]:
-        """The pose stage; what the next chunk's says is kept for `calibrate`."""
-        ours, theirs = deque[Frame](), deque[Frame]()
-        before, after = stage(_taken(ours)), stage(_taken(theirs))
-        for frame in frames:
-            ours.append(frame)
-            if frame.index >= self._bridge.begins:
-                theirs.append(frame)
-                self._next[frame.index] = next(after)
-            yield next(before)
-
-    def calibrate(
-        self, posed: Iterable[PosedFrame], portrait: Portrait, *, config: CalibrationConfig, report: CalibrationReport
-    ) -> Iterator[CalibratedFrame]:
-        """`calibrate`, and poses and calibrations gone over to those of the next chunk.
-
-        Between two similarity transforms lie the means of their matrices; where either frame has no transform of its
-        own, the nearer of the two calibrations holds, and so with poses.
-        """
-        searcher = Searcher(portrait.body.keypoints, portrait.body.visibility, portrait.mask, config=config.search)
-        ours, theirs = deque[PosedFrame](), deque[PosedFrame]()
-        before = calibrate(_taken(ours), portrait, config=config, report=report)
-        after = calibrate(_taken(theirs), portrait, config=config)
-        for item in posed:
-            ours.append(item)
-            own = next(before)
-            if item.frame.index in self._next:
-                theirs.append(self._next.pop(item.frame.index))
-                own = _between(own, next(after), self._bridge.weight(item.frame.index), searcher)
-            yield own
-
-
-def _taken(waiting: deque[X]) -> Iterator[X]:
-    while waiting:
-        yield waiting.popleft()
-
-
-def _between(one: CalibratedFrame, other: CalibratedFrame, weight: float, searcher: Searcher) -> CalibratedFrame:
     near = other if weight > 0.5 else one
     if weight in (0.0, 1.0) or one.body is None or other.body is None or near.body is None:
         return near

@@ -15,7 +15,6 @@ from tpc_stream.network import CalibratedPicture, Network
 from tpc_stream.noise import frame_noise
 from tpc_stream.noise_levels import NoiseLevels
 from tpc_stream.pndm import PndmState, pndm_step
-from tpc_stream.pose_input import PoseInput
 from tpc_stream.propagation import WindowDraws, draw_window
 from tpc_stream.resident import as_terms, settled
 from tpc_stream.sampler import ddim_step
@@ -58,22 +57,20 @@ class Chunks:
         self,
         manifest: Manifest,
         network: Network,
-        poses: PoseInput,
         *,
         levels: NoiseLevels,
         seed: int,
         group_size: int,
     ) -> None:
-        self._manifest, self._network, self._poses = manifest, network, poses
+        self._manifest, self._network = manifest, network
         self._levels, self._seed, self._group_size = levels, seed, group_size
 
-    def begin(self, window: Window) -> Chunk:
+    def begin(self, window: Window, *, told: Mapping[str, Value], shown: tuple[bool, ...]) -> Chunk:
         """The frames as noise (or the reference, noised), poses, draws and calibrated pictures.
 
-        Noise and draws are pure functions of seed and index. May run in another thread than what follows.
+        told, shown: `PoseInput.inputs` of the window. Noise and draws are pure functions of seed and index. May run in
+        another thread than what follows.
         """
-        drawn, shown = self._poses.inputs(window)
-        told: Mapping[str, Value] = drawn
         draws = draw_window(
             window.index, len(window.frames), steps=len(self._levels), seed=self._seed, group_size=self._group_size
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import dropwhile, takewhile
+from dataclasses import dataclass, replace
+from itertools import dropwhile, groupby, takewhile
 
+from tpc_stream.bridge import WHOLE, Part
 from tpc_stream.bundle import Bundle
 from tpc_stream.chunk import Chunk, Chunks
 from tpc_stream.conditioning import Engines, Span
@@ -16,6 +17,7 @@ from tpc_stream.manifest import Schedule
 from tpc_stream.network import Network
 from tpc_stream.noise_levels import noise_levels
 from tpc_stream.pose_input import PoseInput
+from tpc_stream.relay import PartFrame
 from tpc_stream.resident import as_terms, joined, rows, settled
 from tpc_stream.window import check_window, crossfade, windows
 
@@ -51,7 +53,7 @@ class DenoisedFrame:
     """[1, C, h, w]."""
     shown: bool
     """Whether there is a person to show; False where nobody was found for longer than the hold."""
-    ends_batch: bool
+    ends_batch: bool = False
     """Whether it is the last of those that leave together: decode them in one pass."""
 
     @property
@@ -66,6 +68,7 @@ class ConditionedFrame:
     frame: CalibratedFrame
     chunk: Chunk | None
     """The chunk that this frame completes; None: a later one does."""
+    part: Part = WHOLE
 
     @property
     def index(self) -> int:
@@ -90,47 +93,57 @@ class Denoiser:
         pose_pictures: Iterable[Frame] | None = None,
     ) -> None:
         check_window(length=config.window, overlap=config.overlap, group_size=config.group_size)
-        self._config = config
-        self._poses = PoseInput(bundle.manifest, hold_seconds=config.hold_seconds, pictures=pose_pictures)
+        self._config, self._manifest, self._pictures = config, bundle.manifest, pose_pictures
         self._network = Network(
             bundle, engines, portrait, guidance_scale=config.guidance_scale, tpc=config.tpc, span=span
         )
         self._chunks = Chunks(
             bundle.manifest,
             self._network,
-            self._poses,
             levels=noise_levels(bundle.manifest.sampling, steps=config.steps),
             seed=config.seed,
             group_size=config.group_size,
         )
 
-    def condition(self, frames: Iterable[CalibratedFrame], *, only: range | None = None) -> Iterator[ConditionedFrame]:
-        """Cuts the stream into chunks, and gives each its noise, poses and calibrated pictures; one out for one in.
+    def condition(self, frames: Iterable[PartFrame]) -> Iterator[ConditionedFrame]:
+        """Cuts each part into chunks, and gives each its noise, poses and calibrated pictures; one out for each frame
+        that is denoised. A part knows nothing of the parts before it: what they are given for one, so it is alone."""
+        for part, items in groupby(frames, key=lambda item: item.part):
+            self._network.forget_calibrated()
+            yield from self._conditioned(part, (item.item for item in items))
 
-        only: global indices of the frames that are denoised; poses are held over from those before. None: all.
-        """
+    def _conditioned(self, part: Part, frames: Iterable[CalibratedFrame]) -> Iterator[ConditionedFrame]:
         config = self._config
-        watched = self._poses.watch(frames)
-        if only is not None:
-            watched = takewhile(lambda item: item.frame.index < only.stop, watched)
-            watched = dropwhile(lambda item: item.frame.index < only.start, watched)
+        poses = PoseInput(self._manifest, hold_seconds=config.hold_seconds, pictures=self._pictures)
+        watched: Iterable[CalibratedFrame] = poses.watch(frames)
+        watched = takewhile(lambda item: item.frame.index < part.denoised.stop, watched)
+        watched = dropwhile(lambda item: item.frame.index < part.denoised.start, watched)
         for window in windows(watched, length=config.window, overlap=config.overlap):
-            chunk = self._chunks.begin(window)
+            told, shown = poses.inputs(window)
+            chunk = self._chunks.begin(window, told=told, shown=shown)
             *earlier, last = window.frames[window.carried :]
             for frame in earlier:
-                yield ConditionedFrame(frame, None)
-            yield ConditionedFrame(last, chunk)
+                yield ConditionedFrame(frame, None, part)
+            yield ConditionedFrame(last, chunk, part)
 
     def denoise(self, frames: Iterable[ConditionedFrame]) -> Iterator[DenoisedFrame]:
         """Takes the chunks through their steps; frames leave, in order, as soon as nothing later touches them."""
-        begun = (item.chunk for item in frames if item.chunk is not None)
+        for part, items in groupby(frames, key=lambda item: item.part):
+            begun = (item.chunk for item in items if item.chunk is not None)
+            for batch in self._batches(begun):
+                leaving = [item for item in batch if item.index in part.shown]
+                for k, item in enumerate(leaving):
+                    yield replace(item, ends_batch=k == len(leaving) - 1)
+
+    def _batches(self, begun: Iterable[Chunk]) -> Iterator[list[DenoisedFrame]]:
+        """Those that leave together."""
         if self._config.schedule == "diagonal":
             for chunk in diagonal_passes(begun, self._chunks, self._network):
-                yield from _leaving(chunk, chunk.latents, len(chunk.frames))
+                yield _denoised(chunk, chunk.latents)
         else:
             yield from self._windowed(begun)
 
-    def _windowed(self, begun: Iterable[Chunk]) -> Iterator[DenoisedFrame]:
+    def _windowed(self, begun: Iterable[Chunk]) -> Iterator[list[DenoisedFrame]]:
         """Window by window, each through all steps at once; what two windows share is blended."""
         chunks, held = self._chunks, list[DenoisedFrame]()
         for chunk in begun:
@@ -149,11 +162,10 @@ class Denoiser:
                 blended = settled(crossfade(as_terms(before), as_terms(after)))
                 latents = joined([blended, rows(latents, carried, len(latents))])
             leaving = max(len(chunk.frames) - self._config.overlap, 0)
-            made = list(_leaving(chunk, latents, leaving))
-            yield from made[:leaving]
+            made = _denoised(chunk, latents)
+            yield made[:leaving]
             held = made[leaving:]
-        for k, item in enumerate(held):
-            yield DenoisedFrame(item.frame, item.latents, item.shown, ends_batch=k == len(held) - 1)
+        yield held
 
 
 def denoise(
@@ -170,10 +182,11 @@ def denoise(
     denoiser = Denoiser(
         bundle=bundle, engines=engines, portrait=portrait, config=config, span=span, pose_pictures=pose_pictures
     )
-    yield from denoiser.denoise(denoiser.condition(frames))
+    yield from denoiser.denoise(denoiser.condition(PartFrame(WHOLE, frame) for frame in frames))
 
 
-def _leaving(chunk: Chunk, latents: Value, count: int) -> Iterator[DenoisedFrame]:
-    """A chunk's frames, of which the first `count` leave now."""
-    for k, frame in enumerate(chunk.frames):
-        yield DenoisedFrame(frame, rows(latents, k, k + 1), chunk.shown[k], ends_batch=k == count - 1)
+def _denoised(chunk: Chunk, latents: Value) -> list[DenoisedFrame]:
+    return [
+        DenoisedFrame(frame, rows(latents, k, k + 1), shown)
+        for k, (frame, shown) in enumerate(zip(chunk.frames, chunk.shown, strict=True))
+    ]

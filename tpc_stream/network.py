@@ -95,6 +95,10 @@ class Network:
         self._kept = kept
         return {k: kept[k] for k in drawn}
 
+    def forget_calibrated(self) -> None:
+        """What `calibrated` kept: the next frames are those of another part."""
+        self._kept = {}
+
     def predict(
         self,
         latents: Value,

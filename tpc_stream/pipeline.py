@@ -10,7 +10,7 @@ sink                  the caller's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.backends import open_backend
-from tpc_stream.bridge import Crossing, Part
+from tpc_stream.bridge import WHOLE, Part
 from tpc_stream.bundle import open_bundle
-from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
+from tpc_stream.calibrate import CalibrationConfig, CalibrationReport
 from tpc_stream.decode import decode
 from tpc_stream.denoise import DenoisedFrame, Denoiser
 from tpc_stream.errors import InputError
 from tpc_stream.fit import fit_frames
-from tpc_stream.frame import AnimatedFrame, CalibratedFrame, Frame, Portrait, PosedFrame
+from tpc_stream.frame import AnimatedFrame, Frame, Portrait
 from tpc_stream.motion import Motion, open_as
 from tpc_stream.open_engines import open_engines
 from tpc_stream.options import AnimateOptions
@@ -40,6 +40,7 @@ from tpc_stream.pose_video import check_pose_video, read_pose_pictures
 from tpc_stream.prefetch import Prefetch, prefetch
 from tpc_stream.procrustes import SearchConfig, warm_up
 from tpc_stream.profile import Profiler
+from tpc_stream.relay import PartFrame, PosedViews, PoseStage, Relay
 from tpc_stream.source import SourceReport, read_picture
 from tpc_stream.steady import SteadyConfig
 
@@ -47,7 +48,6 @@ _QUEUED_FRAMES = 4  # enough to even out the stages' pace; more would only add d
 
 T = TypeVar("T")
 Driving = str | Path | Motion | Iterable[Frame]
-PoseStage = Callable[[Iterable[Frame]], Iterator[PosedFrame]]
 
 
 class Animator:
@@ -126,19 +126,20 @@ class Animator:
         """The motion, opened as the options say; close it when done. Errors as of `motion.open_motion`."""
         return open_as(self.options, motion, profiler=self.profiler)
 
-    def animate(self, motion: Driving, *, part: Part | None = None) -> Iterator[AnimatedFrame]:
+    def animate(self, motion: Driving, *, parts: Sequence[Part] = (WHOLE,)) -> Iterator[AnimatedFrame]:
         """Yields one animated frame for every frame of the motion, in order; of a live one, for those that it keeps.
 
         Args:
             motion: a file, URL, folder, camera, screen or pipe (see `open_motion`); such a motion, opened, which its
                 opener closes; or frames of your own.
-            part: animate only that part, given a motion that begins as far before it as poses are to look back.
+            parts: of the motion, one after the other, each as if it were animated alone. The motion's frames are those
+                that the parts read. A chunk of a job is a part; everybody else leaves this out.
         """
         if self.portrait is None:
             raise InputError("there is no reference yet: call set_reference() before animate()")
-        return self._animate(motion, self.portrait, part)
+        return self._animate(motion, self.portrait, Relay(parts))
 
-    def _animate(self, motion: Driving, portrait: Portrait, part: Part | None) -> Iterator[AnimatedFrame]:
+    def _animate(self, motion: Driving, portrait: Portrait, relay: Relay) -> Iterator[AnimatedFrame]:
         profiler, stage = self.profiler, self.profiler.stage
         with ExitStack() as queues:
             if isinstance(motion, str | Path):
@@ -155,38 +156,32 @@ class Animator:
                 return made
 
             chunk = self.plan.new_frames
-            crossing = None if part is None or part.bridge is None else Crossing(part.bridge)
-            posed = queue(self._posed(motion, crossing), "posed", live_depth=1)
-            calibrated = queue(self._calibrated(posed, portrait, crossing), "calibrated", live_depth=chunk)
+            posed = queue(self._posed(motion, relay), "posed", live_depth=1)
+            calibrated = queue(self._calibrated(posed, portrait, relay), "calibrated", live_depth=chunk)
             with profiler.span("set-up"):
                 denoiser = self._denoiser(portrait)
-            condition = partial(denoiser.condition, only=None if part is None else part.frames)
-            conditioned = queue(stage("condition", condition, calibrated), "conditioned", live_depth=chunk)
+            conditioned = queue(stage("condition", denoiser.condition, calibrated), "conditioned", live_depth=chunk)
             denoised = queue(stage("denoise", denoiser.denoise, conditioned), "denoised", live_depth=chunk)
             animated = queue(self._decoded(denoised, portrait), "animated", live_depth=chunk)
             # All are told before any is waited for: a thread that waits for another's frame would be waited for too.
             queues.callback(lambda: [stop() for stop in reversed(stops)])
             yield from animated
 
-    def _posed(self, frames: Iterable[Frame], crossing: Crossing | None) -> Iterator[PosedFrame]:
+    def _posed(self, frames: Iterable[Frame], relay: Relay) -> Iterator[PosedViews]:
         options, profiler = self.options, self.profiler
         width, height = self.plan.canvas
         read = profiler.source("source", frames)
         fitted = profiler.stage("fit", partial(fit_frames, width=width, height=height, mode=options.fit), read)
-        stage = self._pose_stage if crossing is None else partial(crossing.poses, stage=self._pose_stage)
-        return profiler.stage("pose", stage, fitted)
+        return profiler.stage("pose", partial(relay.poses, stage=self._pose_stage), fitted)
 
-    def _calibrated(
-        self, posed: Iterable[PosedFrame], portrait: Portrait, crossing: Crossing | None
-    ) -> Iterator[CalibratedFrame]:
+    def _calibrated(self, posed: Iterable[PosedViews], portrait: Portrait, relay: Relay) -> Iterator[PartFrame]:
         with self.profiler.span("warm-up"):
             warm_up()
         options = self.options
         steady = SteadyConfig(tolerance=options.steady_tolerance)
         search = SearchConfig(visibility=options.min_visibility, steady=steady)
         config = CalibrationConfig(hold_seconds=options.hold_seconds, search=search, transform=options.transform)
-        laid = calibrate if crossing is None else crossing.calibrate
-        stage = partial(laid, portrait=portrait, config=config, report=self.calibration_report)
+        stage = partial(relay.calibrate, portrait=portrait, config=config, report=self.calibration_report)
         return self.profiler.stage("calibrate", stage, posed)
 
     def _denoiser(self, portrait: Portrait) -> Denoiser:

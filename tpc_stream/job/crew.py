@@ -1,9 +1,9 @@
-"""Workers on this machine: whoever is free takes the next chunk; where one dies, another makes its chunk again."""
+"""Workers on this machine: whoever is free takes another chunk; where one dies, another makes its chunk again."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -16,7 +16,8 @@ from tpc_stream.job.cutting import JobChunk
 from tpc_stream.job.devices import environment, variables_of
 from tpc_stream.job.events import ChunkFinished, ChunkRetried, Event
 from tpc_stream.job.folder import JobFolder
-from tpc_stream.job.messages import Failed, Message, Ready
+from tpc_stream.job.messages import Failed, Make, Message, Ready
+from tpc_stream.job.waiting import Waiting
 from tpc_stream.job.worker import raise_failed, work
 
 _END_SECONDS = 5.0
@@ -31,6 +32,8 @@ class _Member:
     """Its GPU; None: whatever is visible."""
     chunk: JobChunk | None = None
     """What it works on."""
+    last: int | None = None
+    """The number of the chunk before."""
 
 
 Work = Callable[[Connection, Path, int], None]
@@ -70,7 +73,7 @@ def make_together(
     come again (a full disk, an input that cannot be read) is raised at once. Finished chunks are kept in any case.
     """
     crew = _Crew(folder, threads, work, devices)
-    waiting, tries = deque(chunks), Counter[int]()
+    waiting, tries = Waiting(chunks), Counter[int]()
     left = {chunk.number for chunk in chunks}
     try:
         for _ in range(min(workers, len(chunks))):
@@ -78,8 +81,7 @@ def make_together(
         while left:
             for member, message in crew.messages():
                 if isinstance(message, Ready):
-                    member.chunk = waiting.popleft() if waiting else None
-                    crew.give(member)
+                    crew.give(member, waiting)
                 elif isinstance(message, Failed):
                     what = f"chunk {member.chunk.number}" if member.chunk else "a worker could not begin"
                     raise_failed(message, what=what)
@@ -88,16 +90,14 @@ def make_together(
                 else:
                     if isinstance(message, ChunkFinished):
                         left.discard(message.chunk)
-                        member.chunk = None
+                        member.chunk, member.last = None, message.chunk
                     yield message
     finally:
         crew.dismiss()
 
 
-def _replaced(
-    crew: _Crew, member: _Member, waiting: deque[JobChunk], tries: Counter[int], retries: int
-) -> Iterator[Event]:
-    """Another one for a worker that died, and its chunk back to the front of the line."""
+def _replaced(crew: _Crew, member: _Member, waiting: Waiting, tries: Counter[int], retries: int) -> Iterator[Event]:
+    """Another one for a worker that died, and its chunk back among those that wait."""
     code = crew.bury(member)
     reason = f"its worker was killed by signal {-code}" if code < 0 else f"its worker ended with code {code}"
     number = -1 if member.chunk is None else member.chunk.number
@@ -109,7 +109,7 @@ def _replaced(
             "with fewer --workers if memory is short"
         )
     if member.chunk is not None:
-        waiting.appendleft(member.chunk)
+        waiting.back(member.chunk)
         yield ChunkRetried(number, tries[number] + 1, reason)
     crew.hire()
 
@@ -148,10 +148,13 @@ class _Crew:
             except (EOFError, ConnectionResetError):
                 yield member, None
 
-    def give(self, member: _Member) -> None:
-        """The member's chunk; without one it may go."""
+    def give(self, member: _Member, waiting: Waiting) -> None:
+        """The member gets a chunk of those that wait; where none does, it may go."""
+        at = [other.chunk.number for other in self._members if other.chunk is not None]
+        taken = waiting.take(after=member.last, others=at)
+        member.chunk = None if taken is None else taken[0]
         try:
-            member.connection.send(member.chunk)
+            member.connection.send(None if taken is None else Make(*taken))
         except BrokenPipeError:  # it died since: its pipe tells so next
             return
         if member.chunk is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from tpc_stream.errors import InputError
@@ -25,8 +25,6 @@ class JobChunk:
     """When the first of `read` is shown, after the source's first frame."""
     last_seconds: Fraction = Fraction(0)
     """When the last of `read` is shown, likewise: if a frame between them cannot be decoded, another comes last."""
-    next_read: int | None = None
-    """The first frame that the next chunk reads: from there poses and calibrations pass into its own."""
     exact: bool = True
     """False: the only chunk of a video that has no index to be cut by; it gives whatever can be decoded."""
 
@@ -69,12 +67,10 @@ def cut(index: FrameIndex, frames: range, *, config: CutConfig) -> tuple[JobChun
     total, stride = len(frames), config.stride_frames
     length = max(stride, round(config.chunk_frames / stride) * stride) if config.chunk_frames else max(total, 1)
     starts = [number * length for number in range(chunk_count(total, length))]
-    chunks = [
+    return tuple(
         _chunk(number, range(first, stop), index, frames, config)
         for number, (first, stop) in enumerate(zip(starts, [*starts[1:], total], strict=True))
-    ]
-    following = [chunk.read.start for chunk in chunks[1:]]
-    return tuple(replace(chunk, next_read=read) for chunk, read in zip(chunks, [*following, None], strict=True))
+    )
 
 
 def chunk_count(frames: int, length: int) -> int:

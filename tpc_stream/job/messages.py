@@ -1,15 +1,25 @@
-"""What a worker tells the job's process, beside the events; a chunk, or None at the end, is what it is told."""
+"""What the job's process and its workers tell each other, beside the events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tpc_stream.job.cutting import JobChunk
 from tpc_stream.job.events import Event
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The worker wants a chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """What a worker is told; None: it may end."""
+
+    chunk: JobChunk
+    onward: int
+    """So many of the chunks that follow are free as yet, and likely to be the worker's next."""
 
 
 @dataclass(frozen=True, slots=True)

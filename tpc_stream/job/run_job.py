@@ -20,8 +20,8 @@ from tpc_stream.job.joining import check_joined, join_segments
 from tpc_stream.job.lock import locked
 from tpc_stream.job.segment_maker import SegmentMaker
 from tpc_stream.job.spec import JobSpec, make_spec
-from tpc_stream.pipeline import PoseStage
 from tpc_stream.reading.source_info import exact_seconds
+from tpc_stream.relay import PoseStage
 from tpc_stream.writing.faststart import join_fragments
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.video_formats import container_of

@@ -15,7 +15,7 @@ from tpc_stream.job.spec import JobSpec, plain
 from tpc_stream.options import AnimateOptions
 from tpc_stream.outputs import OutputOptions
 
-FORMAT = 2
+FORMAT = 3
 _TUPLES = ("size", "capture_size")
 
 
@@ -85,7 +85,6 @@ def _chunk_to_json(chunk: JobChunk) -> dict[str, Any]:
         "read": [chunk.read.start, chunk.read.stop],
         "start_seconds": str(chunk.start_seconds),
         "last_seconds": str(chunk.last_seconds),
-        "next_read": chunk.next_read,
         "exact": chunk.exact,
     }
 
@@ -93,7 +92,7 @@ def _chunk_to_json(chunk: JobChunk) -> dict[str, Any]:
 def _chunk(number: int, item: dict[str, Any]) -> JobChunk:
     return JobChunk(
         number, range(*item["frames"]), range(*item["denoised"]), range(*item["read"]),
-        Fraction(item["start_seconds"]), Fraction(item["last_seconds"]), item["next_read"], item["exact"],
+        Fraction(item["start_seconds"]), Fraction(item["last_seconds"]), item["exact"],
     )  # fmt: skip
 
 

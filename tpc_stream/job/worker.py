@@ -32,8 +32,8 @@ def work(connection: Connection, folder: Path, threads: int) -> None:
         _check_here(spec)
         with SegmentMaker(spec, threads=threads) as maker:
             connection.send(Ready())
-            while (chunk := connection.recv()) is not None:
-                for event in make_alone(job, maker, [chunk]):
+            while (order := connection.recv()) is not None:
+                for event in make_alone(job, maker, [order.chunk], onward=order.onward):
                     connection.send(event)
                 connection.send(Ready())
     except TpcStreamError as error:
