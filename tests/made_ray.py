@@ -19,7 +19,7 @@ from tpc_stream.job.spec import JobSpec
 _enter = entry.enter
 
 
-def walking_enter(job: dict[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
+def walking_enter(job: dict[str, Any], numbers: list[int]) -> Iterator[tuple[Any, ...]]:
     """The task as it is, among people who walk by the index of the frame.
 
     A file `die_N_x` among the orders costs the worker that finds it over chunk N its life; `wait` makes every chunk
@@ -31,13 +31,16 @@ def walking_enter(job: dict[str, Any], number: int) -> Iterator[tuple[Any, ...]]
     tpc_stream.pipeline.prepare_portrait = lambda *_, width, height, **__: walker.portrait((width, height))
     tpc_stream.pipeline.estimate_poses = walker.poses
     orders = Path(os.environ["TPC_TEST_ORDERS"])
-    for answer in _enter(job, number):
-        for order in orders.glob(f"die_{number}_*"):
+    left = list(numbers)
+    for answer in _enter(job, numbers):
+        for order in orders.glob(f"die_{left[0]}_*"):
             order.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         if (orders / "wait").exists():
             yield ("frames", 1)
             time.sleep(60)
+        if answer[0] == "segment":
+            left.pop(0)
         yield answer
 
 

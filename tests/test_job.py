@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,11 +11,14 @@ from pathlib import Path
 import av
 import pytest
 
+from bench import walker
 from tests.made_job import job_spec, known_person, made, never_interrupted, resumed, run_alone, run_until, same
 from tpc_stream.errors import InputError, SinkError
+from tpc_stream.frame import Frame, PosedFrame
 from tpc_stream.job.events import Finished, Started, event_to_json
 from tpc_stream.job.folder import JobFolder
 from tpc_stream.job.lock import locked
+from tpc_stream.job.segment_maker import SegmentMaker
 from tpc_stream.job.spec import JobSpec, make_spec
 from tpc_stream.job.status import job_status
 
@@ -122,3 +125,38 @@ def test_an_output_that_exists_is_not_replaced(spec: JobSpec) -> None:
 def test_events_are_lines_of_json() -> None:
     line = event_to_json(Finished("out.mp4", 60, 2.4))
     assert json.loads(line) == {"event": "finished", "path": "out.mp4", "frames": 60, "seconds": 2.4}
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(8, 0), (8, 4)])
+def test_a_chunk_that_is_gone_on_with_is_the_chunk_alone(
+    tiny: Path, reference: Path, motion: Path, tmp_path: Path, window: int, overlap: int
+) -> None:
+    """With calibrations that follow the past, so that a chunk's depend on where its look back begins."""
+    spec = job_spec(tiny, reference, motion, tmp_path / "out.mkv", codec="ffv1")
+    spec = make_spec(
+        reference, motion, spec.outputs, replace(spec.options, window=window, overlap=overlap), chunk_seconds=0.32
+    )
+    opened: list[int] = []
+
+    def counted(frames: Iterable[Frame]) -> Iterator[PosedFrame]:
+        opened.append(len(opened))
+        return walker.poses(frames)
+
+    def made_in(name: str, orders: list[tuple[int, int]]) -> tuple[list[Path], int]:
+        opened.clear()
+        with SegmentMaker(spec, threads=1, pose_stage=counted) as maker:
+            for number, onward in orders:
+                assert list(maker.make(spec.chunks[number], tmp_path / f"{name}{number}.mkv", onward=onward))
+        return [tmp_path / f"{name}{number}.mkv" for number in range(4)], len(opened)
+
+    alone, trackers = made_in("alone", [(3, 0), (2, 0), (1, 0), (0, 0)])
+    assert trackers == 7  # each chunk's own, and that of the one after it
+    for orders, wanted in (
+        ([(0, 3), (1, 2), (2, 1), (3, 0)], 4),
+        ([(1, 2), (2, 1), (0, 0), (3, 0)], 6),  # the third was under way when another was asked for
+    ):
+        together, trackers = made_in("together", orders)
+        assert trackers == wanted
+        assert all(same(ours, theirs) for ours, theirs in zip(together, alone, strict=True))
+        for path in together:
+            path.unlink()

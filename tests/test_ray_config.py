@@ -134,7 +134,7 @@ def test_options_that_do_not_go_together(
 
 
 def test_another_code_is_refused_before_anything_is_imported() -> None:
-    [(kind, error, text)] = enter({"code": "f" * 64, "version": "9.9"}, 0)
+    [(kind, error, text)] = enter({"code": "f" * 64, "version": "9.9"}, [0])
     assert (kind, error) == ("failed", "InputError")
     assert f"has another tpc-stream (code {code_digest()[:12]}, the job's is ffffffffffff)" in text and "9.9" in text
 

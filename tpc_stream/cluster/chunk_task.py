@@ -1,4 +1,4 @@
-"""A chunk on a worker of Ray: its files are fetched, its engines opened, both once a process, and the chunk is made."""
+"""Chunks on a worker of Ray: its files are fetched, its engines opened, both once a process, and they are made."""
 
 from __future__ import annotations
 
@@ -55,26 +55,30 @@ _open: dict[str, Workshop] = {}
 """This process's, by the job's key: Ray gives one process chunk after chunk."""
 
 
-def make_chunk(job: dict[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
+def make_chunks(job: dict[str, Any], numbers: list[int]) -> Iterator[tuple[Any, ...]]:
     """What `entry.enter` promises. What this package raises is a result; anything else ends the task."""
     try:
         workshop = _workshop(job)
-        chunk = workshop.spec.chunks[number]
-        with _segment_folder(job, workshop) as path:
-            folder, told = JobFolder(path), time.monotonic()
-            for event in make_alone(folder, workshop.maker, [chunk]):
-                if isinstance(event, FramesMade) and time.monotonic() - told >= TELL_SECONDS:
-                    told = time.monotonic()
-                    yield ("frames", event.frames)
-            record = folder.record(number)
-            if record is None:
-                raise InputError(f"{folder.path} has lost the record of chunk {number}: is somebody cleaning up there?")
-            segment: bytes | str | None = None
-            if job["folder"] is None:
-                segment = folder.segment(number).read_bytes() if workshop.depot else str(folder.segment(number))
-            yield ("segment", asdict(record), segment, cpu_name())
+        for k, number in enumerate(numbers, start=1):
+            yield from _made_there(job, workshop, number, onward=len(numbers) - k)
     except TpcStreamError as error:
         yield ("failed", type(error).__name__, f"on the node {socket.gethostname()}: {error}")
+
+
+def _made_there(job: dict[str, Any], workshop: Workshop, number: int, *, onward: int) -> Iterator[tuple[Any, ...]]:
+    with _segment_folder(job, workshop) as path:
+        folder, told = JobFolder(path), time.monotonic()
+        for event in make_alone(folder, workshop.maker, [workshop.spec.chunks[number]], onward=onward):
+            if isinstance(event, FramesMade) and time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                yield ("frames", event.frames)
+        record = folder.record(number)
+        if record is None:
+            raise InputError(f"{folder.path} has lost the record of chunk {number}: is somebody cleaning up there?")
+        segment: bytes | str | None = None
+        if job["folder"] is None:
+            segment = folder.segment(number).read_bytes() if workshop.depot else str(folder.segment(number))
+        yield ("segment", asdict(record), segment, cpu_name())
 
 
 def _workshop(job: dict[str, Any]) -> Workshop:

@@ -17,9 +17,9 @@ _seen: dict[str, str | None] = {}
 """In a worker: what it imported, whatever is installed since."""
 
 
-def enter(job: dict[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
-    """The task: makes a chunk. Yields ("frames", count), then ("segment", record, segment, cpu) or
-    ("failed", kind, text).
+def enter(job: dict[str, Any], numbers: list[int]) -> Iterator[tuple[Any, ...]]:
+    """The task: makes chunks that follow one another. Of each in turn it yields ("frames", count), then
+    ("segment", record, segment, cpu) or, as the last, ("failed", kind, text).
 
     job: as `ray_crew` packs it; nothing in it is of a class of this package.
     """
@@ -35,9 +35,9 @@ def enter(job: dict[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
         yield ("failed", "InputError", text)
         return
     try:
-        from tpc_stream.cluster.chunk_task import make_chunk
+        from tpc_stream.cluster.chunk_task import make_chunks
 
-        yield from make_chunk(job, number)
+        yield from make_chunks(job, numbers)
     except KeyboardInterrupt:  # cancelled, in the middle of an import perhaps: nobody may use this process again
         os._exit(1)
 

@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -26,6 +26,7 @@ from tpc_stream.job.events import ChunkFinished, ChunkRetried, Event
 from tpc_stream.job.folder import ChunkRecord, JobFolder
 from tpc_stream.job.messages import Failed
 from tpc_stream.job.spec_file import spec_to_json
+from tpc_stream.job.waiting import Waiting
 from tpc_stream.job.worker import raise_failed
 from tpc_stream.recording.machine import package_version
 
@@ -66,7 +67,7 @@ class RayCrew:
         devices: Sequence[str] = (),
     ) -> Iterator[Event]:
         """As `make_together`; workers, threads and devices are the cluster's affair."""
-        waiting, tries = deque(chunks), Counter[int]()
+        waiting, tries = Waiting(chunks), Counter[int]()
         with self._job(folder) as job, Tasks(self._ray, self._needs, job) as tasks, unmissable() as check:
             limit, looked = self._limit(), time.monotonic()
             while waiting or len(tasks):
@@ -74,7 +75,7 @@ class RayCrew:
                 if time.monotonic() - looked > _LOOK_SECONDS:
                     limit, looked = self._limit(), time.monotonic()
                 while waiting and len(tasks) < limit:
-                    tasks.submit(waiting.popleft())
+                    tasks.submit(waiting.stretch(tasks=limit))
                 for chunk, answer in tasks.answers():
                     event = self._received(folder, chunk, answer) if isinstance(answer, Segment) else answer
                     if isinstance(event, Failed):
@@ -82,7 +83,8 @@ class RayCrew:
                     elif isinstance(event, Lost):
                         tries[chunk.number] += 1
                         _check_tries(chunk, tries[chunk.number], retries, event.reason)
-                        waiting.appendleft(chunk)
+                        for lost in (chunk, *event.others):
+                            waiting.back(lost)
                         yield ChunkRetried(chunk.number, tries[chunk.number] + 1, event.reason)
                     else:
                         yield event

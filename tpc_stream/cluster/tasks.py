@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,8 @@ class Lost:
     """The chunk's worker, node or segment is gone."""
 
     reason: str
+    others: tuple[JobChunk, ...] = ()
+    """Chunks that the same task would have made after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,14 @@ class Segment:
 Answer = FramesMade | Failed | Lost | Segment
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    stream: Any
+    """Its answers, as Ray gives them."""
+    chunks: deque[JobChunk]
+    """That it has yet to make."""
+
+
 class Tasks:
     """A context manager: whatever runs at its end is cancelled.
 
@@ -55,34 +66,37 @@ class Tasks:
         # no retries of Ray's own: they would not be told, nor counted
         self._task = ray.remote(**asked, max_retries=0)(entry.enter)
         self._ray, self._job = ray, ray.put(job)
-        self._running: list[tuple[Any, JobChunk]] = []
+        self._running: list[_Task] = []
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def submit(self, chunk: JobChunk) -> None:
-        self._running.append((self._task.remote(self._job, chunk.number), chunk))
+    def submit(self, chunks: Sequence[JobChunk]) -> None:
+        """One task, for chunks that follow one another."""
+        self._running.append(_Task(self._task.remote(self._job, [chunk.number for chunk in chunks]), deque(chunks)))
 
     def answers(self) -> Iterator[tuple[JobChunk, Answer]]:
         """Waits for the next ones, for a second at most; a chunk whose answer is no FramesMade is out of hand."""
-        streams = [stream for stream, _ in self._running]
+        streams = [task.stream for task in self._running]
         ready, rest = self._ray.wait(streams, num_returns=1, timeout=_TICK_SECONDS, fetch_local=False)
         if rest:
             ready += self._ray.wait(rest, num_returns=len(rest), timeout=0, fetch_local=False)[0]
-        for task in [task for task in self._running if any(task[0] is stream for stream in ready)]:
-            answer = self._next(*task)
-            if not isinstance(answer, FramesMade):
+        for task in [task for task in self._running if any(task.stream is stream for stream in ready)]:
+            chunk, answer = task.chunks[0], self._next(task)
+            if isinstance(answer, Segment):
+                task.chunks.popleft()
+            if not (isinstance(answer, FramesMade) or (isinstance(answer, Segment) and task.chunks)):
                 self._running.remove(task)
-            yield task[1], answer
+            yield chunk, answer
 
-    def _next(self, stream: Any, chunk: JobChunk) -> Answer:
-        errors = self._ray.exceptions
+    def _next(self, task: _Task) -> Answer:
+        errors, (chunk, *others) = self._ray.exceptions, task.chunks
         try:
-            told: tuple[Any, ...] = self._ray.get(next(stream))
+            told: tuple[Any, ...] = self._ray.get(next(task.stream))
         except StopIteration:
-            return Lost("its task ended without a segment")
+            return Lost("its task ended without a segment", tuple(others))
         except errors.RayError as error:
-            return Lost(_reason(errors, error))
+            return Lost(_reason(errors, error), tuple(others))
         if told[0] == "frames":
             return FramesMade(chunk.number, told[1])
         return Failed(kind=told[1], message=told[2]) if told[0] == "failed" else Segment(*told[1:])
@@ -96,7 +110,7 @@ class Tasks:
         if not self._running:
             return
         with uninterrupted():
-            ends = {stream.completed(): stream for stream, _ in self._running}
+            ends = {task.stream.completed(): task.stream for task in self._running}
             for stream in ends.values():
                 self._ray.cancel(stream)
             # by their ends alone: whoever asks a cancelled stream for its next answer waits until it is through

@@ -1,4 +1,4 @@
-"""Which chunk a worker makes next: the one after its last, so that it goes on with what it has under way."""
+"""Which chunks a worker makes next: those after its last, so that it goes on with what it has under way."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ class Waiting:
         chunk = self._chunks.pop(number)
         stretch = next((stretch for stretch in self._stretches() if stretch.start == number + 1), range(0))
         return chunk, len(stretch)
+
+    def stretch(self, *, tasks: int) -> list[JobChunk]:
+        """Chunks that follow one another, for a worker that cannot be told of more later; not empty unless all is.
+
+        Where so many tasks run at once, it is half of what would be each one's share: long stretches first, so that
+        few are broken up, and short ones at the end, so that all have work.
+        """
+        if not self._chunks:
+            return []
+        longest = max(self._stretches(), key=len)
+        count = min(len(longest), max(1, len(self) // (2 * tasks)))
+        return [self._chunks.pop(number) for number in longest[:count]]
 
     def _stretches(self) -> list[range]:
         """Of numbers that follow one another."""
