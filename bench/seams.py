@@ -101,7 +101,7 @@ def borders(plan: Plan, frames: int) -> dict[str, list[int]]:
 class Clip:
     """The driving frames with their poses, looked at once for all runs."""
 
-    def __init__(self, motion: str, *, canvas: tuple[int, int], max_frames: int) -> None:
+    def __init__(self, motion: str, *, canvas: tuple[int, int], max_frames: int | None = None) -> None:
         frames = read_frames(motion, max_frames=max_frames)
         self._posed = list(estimate_poses(fit_frames(frames, width=canvas[0], height=canvas[1])))
 
@@ -109,10 +109,10 @@ class Clip:
     def frames(self) -> list[Frame]:
         return [item.frame for item in self._posed]
 
-    def poses(self, frames: Iterable[Frame]) -> Iterator[PosedFrame]:
-        """The pose stage of every run."""
+    def poses(self, frames: Iterable[Frame], *, first: int = 0) -> Iterator[PosedFrame]:
+        """The pose stage of every run; first: the frame of the clip that a run begins with."""
         for frame in frames:
-            yield replace(self._posed[frame.index], frame=frame)
+            yield replace(self._posed[first + frame.index], frame=frame)
 
 
 def variants(options: AnimateOptions) -> Mapping[str, AnimateOptions]:

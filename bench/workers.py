@@ -3,6 +3,9 @@
 The same job in rounds, one setting after the other, each a process of its own from its start to the finished file, with
 one engine thread a worker. A worker is a pipeline of several threads beside its engines', so one of them alone uses
 more than one core: each number of workers is tried on as many cores, and one worker also on all.
+
+With `--ray`, in their place: as many workers as cores, as processes and on a Ray of this machine, whose start and end
+take seconds, however long the job.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ LEAST_RATIO = 1.5
 """Two workers on two cores against one on one."""
 MOST_OVERHEAD = 0.05
 """Of CPU time at 10-second chunks, against one chunk."""
+MOST_BY_RAY = 0.10
+"""Of time, against as many processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,12 @@ class Setting:
     workers: int
     cores: int
     chunk_seconds: float
+    ray: bool = False
 
     def __str__(self) -> str:
         chunks = f"chunks of {self.chunk_seconds:g} s" if self.chunk_seconds else "one chunk"
-        return f"{self.workers} worker{'s' if self.workers > 1 else ''} on {self.cores}, {chunks}"
+        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''} on {self.cores}"
+        return f"{workers}, {chunks}{', on Ray' if self.ray else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def run_once(setting: Setting, motion: Path, out: Path, *, frames: int, cores: S
     command = [
         sys.executable, "-m", "tpc_stream", "animate", "-r", str(ASSETS / "demo_reference.png"), "-m", str(motion),
         "-o", str(out), "--bundle", bundle, "--threads", "1", "--workers", str(setting.workers),
-        "--chunk-seconds", str(setting.chunk_seconds),
+        "--chunk-seconds", str(setting.chunk_seconds), *(["--ray", "local"] if setting.ray else []),
     ]  # fmt: skip
     before = os.sched_getaffinity(0)
     with tempfile.TemporaryFile() as said:
@@ -124,9 +131,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--chunk-seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bundle", default="mannequin")
+    parser.add_argument("--ray", action="store_true", help="compare Ray on this machine with as many processes")
     choices = parser.parse_args(argv)
     cores = sorted(os.sched_getaffinity(0))
     tried = settings(len(cores), choices.chunk_seconds)
+    if choices.ray:
+        tried = tuple(Setting(len(cores), len(cores), choices.chunk_seconds, ray) for ray in (False, True))
     runs: dict[Setting, list[Run]] = {setting: [] for setting in tried}
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
@@ -141,6 +151,10 @@ def main(argv: list[str]) -> int:
                 runs[setting].append(made)
                 line = f"round {number + 1}, {setting}: {made.wall_seconds:.1f} s, {made.cpu_seconds:.1f} s of CPU time"
                 console.print(line, highlight=False)
+    if choices.ray:
+        slower = ratio(runs, *tried) - 1
+        console.print(f"Ray took {slower:+.1%} of time, {MOST_BY_RAY:.0%} are allowed", highlight=False)
+        return 1 if slower > MOST_BY_RAY else 0
     console.print(describe(runs))
     return _judge(runs, tried, console, cores=len(cores), chunk_seconds=choices.chunk_seconds)
 

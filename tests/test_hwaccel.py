@@ -6,25 +6,29 @@ import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
-from tests.with_gpu import skip_without_gpu
+from tests.with_gpu import skip_with_driver, skip_without_gpu
 from tpc_stream import hwaccel
-from tpc_stream.errors import BackendError, InputError, SourceError
-from tpc_stream.hwaccel import HwAccel, settled, tell_return
+from tpc_stream.errors import InputError, SourceError
+from tpc_stream.hwaccel import HwAccel, noted_returns, settled, tell_return
 from tpc_stream.options import AnimateOptions
 from tpc_stream.outputs import OutputOptions
-from tpc_stream.plans.find_gpu import find_gpus
+from tpc_stream.reading.hardware import tell_if_in_software
 from tpc_stream.reading.source_info import SourceOptions
 from tpc_stream.source import read_frames
 from tpc_stream.writing import hardware
-from tpc_stream.writing.hardware import ENCODERS, chosen_encoder
+from tpc_stream.writing.hardware import ENCODERS, LIVE_ENCODERS, chosen_encoder, fault_of
 from tpc_stream.writing.sink_config import SinkConfig
 from tpc_stream.writing.video_file import VideoFile
 from tpc_stream.writing.video_formats import ENCODERS as SOFTWARE
+from tpc_stream.writing.video_formats import Encoder
 
 MOTION = "tpc_stream/assets/demo_motion.mp4"
 
@@ -38,11 +42,7 @@ def nothing_told_yet() -> Iterator[None]:
 
 @pytest.fixture
 def no_driver() -> None:
-    try:
-        find_gpus()
-    except BackendError:
-        return
-    pytest.skip("there is an NVIDIA driver here")
+    skip_with_driver()
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def test_without_a_driver_software_encodes_and_it_is_told_once(
 
 
 def test_an_encoder_that_starts_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hardware, "fault_of", lambda name, size: "")
+    monkeypatch.setattr(hardware, "fault_of", lambda name, size, options: "")
     assert chosen_encoder(SOFTWARE["h264"], "h264", (512, 512), "auto") is ENCODERS["h264"]
     assert chosen_encoder(SOFTWARE["h264"], "h264", (512, 512), "none") is SOFTWARE["h264"]
     # libx265 stands in for NVENC: what is chosen is really what writes, with its own name for the quality
@@ -140,6 +140,68 @@ def test_an_encoder_that_starts_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_the_run_gives_its_choice_to_the_sink() -> None:
     assert OutputOptions(path="a.mp4").hwaccel == "none"
     tell_return("auto", "encoding h264", "")  # nothing to say is said as it is
+
+
+def test_a_return_is_noted_each_time_though_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    with noted_returns() as first:
+        tell_return("cuda", "decoding", "no driver")
+    with noted_returns() as second:
+        tell_return("cuda", "decoding", "no driver")
+    tell_return("cuda", "decoding", "nobody listens")
+    assert first == second == ["no driver"]
+    assert len(told(caplog)) == 2
+
+
+@pytest.mark.parametrize(
+    ("pixels", "returns"), [("cuda", []), ("yuv422p10le", ["NVDEC does not take this h264 of yuv422p10le"])]
+)
+def test_a_decoder_that_goes_on_in_software_by_itself_is_told(pixels: str, returns: list[str]) -> None:
+    """A stand-in for PyAV's decoder: a real one with a hardware context needs a driver."""
+    with noted_returns() as noted:
+        tell_if_in_software("cuda", cast(Any, SimpleNamespace(is_hwaccel=True, pix_fmt=pixels, name="h264")))
+        tell_if_in_software("none", cast(Any, SimpleNamespace(is_hwaccel=False, pix_fmt="yuv420p", name="h264")))
+    assert noted == returns
+
+
+@pytest.mark.parametrize("encoder", [*ENCODERS.values(), *LIVE_ENCODERS.values()], ids=lambda found: found.name)
+def test_ffmpeg_knows_every_option(encoder: Encoder) -> None:
+    """Their names and words, in the FFmpeg that PyAV brings; what they do needs a card."""
+    supported = av.CodecContext.create(encoder.name, "w").supported_options
+    # what is of one encoder goes before what is of all
+    known = {option.name: option for option in (*supported.generic, *supported.private)}
+    for name, value in encoder.options.items() | {(encoder.quality, str(encoder.default_crf))}:
+        choices = [choice.name for choice in known[name].choices]
+        assert value in choices or known[name].min <= float(value) <= known[name].max, name
+
+
+def test_streams_are_sent_without_delay() -> None:
+    """Without `delay` FFmpeg holds two frames back."""
+    options = LIVE_ENCODERS["h264"].options
+    assert (options["delay"], options["tune"], options["zerolatency"]) == ("0", "ull", "1")
+    assert "delay" not in ENCODERS["h264"].options
+
+
+@pytest.mark.usefixtures("no_driver")
+def test_the_encoder_is_tried_with_its_options() -> None:
+    """FFmpeg reads them before it looks for the driver."""
+    assert "Operation not permitted" in fault_of("h264_nvenc", (256, 256), tuple(LIVE_ENCODERS["h264"].options.items()))
+    assert "Operation not permitted" not in fault_of("h264_nvenc", (256, 256), (("tune", "no such word"),))
+
+
+@pytest.mark.gpu
+def test_nvenc_gives_every_frame_at_once() -> None:
+    skip_without_gpu()
+    encoder = LIVE_ENCODERS["h264"]
+    if fault := fault_of(encoder.name, (256, 256), tuple(encoder.options.items())):
+        pytest.skip(f"{fault} (data centre cards have none)")
+    context = cast(VideoCodecContext, av.CodecContext.create(encoder.name, "w"))
+    context.width, context.height, context.pix_fmt, context.time_base = 256, 256, "yuv420p", Fraction(1, 25)
+    context.options, context.max_b_frames = dict(encoder.options), 0
+    for k in range(5):
+        frame = av.VideoFrame.from_ndarray(np.full((256, 256, 3), 40 * k, np.uint8), format="rgb24")
+        frame = frame.reformat(format="yuv420p")
+        frame.pts, frame.time_base = k, Fraction(1, 25)
+        assert [packet.pts for packet in context.encode(frame)] == [k]
 
 
 @pytest.mark.gpu

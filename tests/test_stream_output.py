@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +21,16 @@ from tests.animated import animated_frame, animated_frames
 from tests.fake_clock import time_limit
 from tests.live_streams import free_port, wait_until
 from tests.media import bars, make_video, read_bars
+from tests.with_gpu import skip_with_driver
+from tpc_stream import hwaccel
 from tpc_stream.errors import InputError, SinkError
 from tpc_stream.frame import AnimatedFrame
+from tpc_stream.sink import SinkConfig, write_video
+from tpc_stream.writing import hardware
 from tpc_stream.writing.destination import destination_of
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.stream_output import StreamConfig, write_stream
+from tpc_stream.writing.video_formats import Encoder
 
 QUICK = StreamConfig(timeout_seconds=3, frame_rate=Fraction(30))
 
@@ -126,6 +132,34 @@ def test_udp_goes_out_in_datagrams_and_to_nobody_as_well() -> None:
         assert [number for number, _ in decoded(data)] == list(range(10))
     nobody = free_port(socket.SOCK_DGRAM)
     assert len(list(write_stream(barred(3), f"udp://127.0.0.1:{nobody}", config=QUICK))) == 3
+
+
+def received(config: StreamConfig) -> bytes:
+    receiver = Receiver()
+    list(write_stream(barred(4), f"tcp://127.0.0.1:{receiver.port}", config=config))
+    receiver.wait()
+    return receiver.data
+
+
+def test_without_a_driver_software_sends_and_it_is_told_as_for_a_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    skip_with_driver()
+    hwaccel._tell.cache_clear()
+    assert received(replace(QUICK, hwaccel="cuda")) == received(QUICK)
+    list(write_video(barred(2), tmp_path / "a.mp4", config=SinkConfig(hwaccel="cuda")))
+    ((level, words),) = [(r.levelname, r.message) for r in caplog.records if r.name == "tpc_stream.hwaccel"]
+    assert level == "WARNING" and words.startswith("encoding h264 is not done by the GPU but in software: h264_nvenc")
+
+
+def test_an_encoder_of_the_gpu_that_starts_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libx265 stands in for NVENC: what is chosen is what sends, with its own name for the quality."""
+    monkeypatch.setattr(hardware, "fault_of", lambda name, size, options: "")
+    other = Encoder("libx265", 23, 51, options={"preset": "ultrafast", "x265-params": "log-level=none:bframes=0"})
+    monkeypatch.setattr(hardware, "LIVE_ENCODERS", {"h264": other})
+    for wanted, codec in (("auto", "hevc"), ("none", "h264")):
+        with av.open(io.BytesIO(received(replace(QUICK, hwaccel=wanted))), format="mpegts") as container:
+            assert container.streams.video[0].codec_context.name == codec
 
 
 READER = """

@@ -1,4 +1,4 @@
-"""For tests that need a GPU: they skip without one, and fail where TPC_REQUIRE_GPU=1."""
+"""For tests that need a GPU, which skip without one and fail where TPC_REQUIRE_GPU=1; and for those that need none."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def skip_without_gpu() -> None:
         if os.environ.get("TPC_REQUIRE_GPU") == "1":
             pytest.fail(f"a GPU is required (TPC_REQUIRE_GPU=1): {error}")
         pytest.skip(str(error))
+
+
+def skip_with_driver() -> None:
+    """For tests of what is said without one."""
+    try:
+        find_gpus()
+    except BackendError:
+        return
+    pytest.skip("there is an NVIDIA driver here")

@@ -48,7 +48,7 @@ class Measured:
     network_share: float
     """Conditioning, denoising and decoding, which overlapping windows repeat at a cut."""
     tracker_cpu_seconds: float
-    """To begin a tracker: a cut begins two, the next chunk's in both chunks."""
+    """To begin a tracker: a cut begins one."""
     slowest: str
     """The stage whose thread has the most work a frame."""
     start_seconds: float

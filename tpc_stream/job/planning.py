@@ -34,9 +34,9 @@ class Task:
 
     @property
     def looked_at_twice(self) -> int:
-        """Frames whose pose is looked for once more at each cut: before it by the later chunk, and by the earlier one
-        to cross over to what the later one finds."""
-        return 2 * (ceil(self.cut.warm_up_seconds * self.rate) + self.cut.made_twice)
+        """Frames before each cut whose poses are looked for by both chunks; a worker that goes on with the next chunk
+        has that one's from crossing over to it."""
+        return ceil(self.cut.warm_up_seconds * self.rate) + self.cut.made_twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class JobPlan:
     """Over the network with `--store object`: the whole driving video and the bundle to every machine but the one
     where they lie, and the segments back to it."""
     shared_bytes: float
-    """Over the network with `--store DIR`, a folder on one of the machines: of the driving video what is read of it."""
+    """Over the network with `--store DIR`, a folder on one of the machines."""
     lost_seconds: float
     """Work of each worker, on average, at a kill."""
     limits: tuple[str, ...]
@@ -96,7 +96,8 @@ def plan_job(task: Task, plan: Plan, measured: Measured, crew: Crew) -> JobPlan:
 
     A frame takes a worker what it took when measured alone, or longer where the machine's workers together have more
     work than it has cores. A chunk takes its frames and a cut; the last round of chunks may keep only some workers
-    busy. Not in it: disks and networks that cannot follow, machines that differ, retries.
+    busy. Workers go on from chunk to chunk; that some begin elsewhere now and then is not in it, nor are disks and
+    networks that cannot follow, machines that differ, retries.
     """
     chunks, used = task.chunks, min(crew.total, task.chunks)
     crowded = max(1.0, crew.workers * measured.cpu_ms / measured.cores / measured.wall_ms)
@@ -104,7 +105,7 @@ def plan_job(task: Task, plan: Plan, measured: Measured, crew: Crew) -> JobPlan:
     cut_frames = (
         task.looked_at_twice * measured.analysis_share
         + task.cut.made_twice * measured.network_share
-        + 2 * measured.tracker_cpu_seconds * 1e3 / measured.cpu_ms
+        + measured.tracker_cpu_seconds * 1e3 / measured.cpu_ms
     )
     all_frames = task.frames + (chunks - 1) * cut_frames
     length = min(task.cut.chunk_frames or task.frames, task.frames)
@@ -115,7 +116,6 @@ def plan_job(task: Task, plan: Plan, measured: Measured, crew: Crew) -> JobPlan:
     wall = start + (even if used == 1 else min(rounds * chunk_seconds, even + chunk_seconds))
     cpu = all_frames * measured.cpu_ms / 1e3 + used * measured.start_cpu_seconds
     output = task.frames * measured.bytes_per_frame
-    read_twice = 1 + (chunks - 1) * task.looked_at_twice / 2 / task.frames
     away = 1 - 1 / crew.machines
     return JobPlan(
         frames=task.frames,
@@ -132,7 +132,7 @@ def plan_job(task: Task, plan: Plan, measured: Measured, crew: Crew) -> JobPlan:
         output_bytes=output,
         disk_bytes=2 * output,
         moved_bytes=(crew.machines - 1) * (task.input_bytes + task.bundle_bytes) + away * output,
-        shared_bytes=(crew.machines - 1) * task.bundle_bytes + away * (read_twice * task.input_bytes + output),
+        shared_bytes=(crew.machines - 1) * task.bundle_bytes + away * (task.input_bytes + output),
         lost_seconds=chunk_seconds / 2,
         limits=_limits(measured, crew, chunks=chunks, rounds=rounds, start_share=start / wall),
     )
