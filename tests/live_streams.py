@@ -34,6 +34,31 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return port
 
 
+class Receiver:
+    """Listens on a port of TCP and keeps what comes, or hangs up after so many bytes."""
+
+    def __init__(self, *, hang_up_after: int | None = None) -> None:
+        self.data = b""
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(20)
+        self.port = self._server.getsockname()[1]
+        self._limit = hang_up_after
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with self._server:
+            client, _ = self._server.accept()
+            with client:
+                while chunk := client.recv(65536):
+                    self.data += chunk
+                    if self._limit is not None and len(self.data) > self._limit:
+                        return
+
+    def wait(self) -> None:
+        self._thread.join()
+
+
 class _Outlet:
     def __init__(self, send: Callable[[bytes], object]) -> None:
         self._send = send

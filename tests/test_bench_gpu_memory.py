@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def test_the_peak_is_what_was_held_for_a_moment_and_not_what_others_held_before(
     readings, _ = watched(20, (0, 1), (102, 2), (103, 3), (110, 8), (110.01, 4))
     first = Times(process=101, begun=105, ended=109)
     assert peak_gb(readings, first) == 2.0, "the weights that lay there already, and the context"
+    assert peak_gb(readings, Times(101, 105.2, 105.3)) == 2.0, "nothing was written in so short a time"
     assert peak_gb(readings, Times(101, 109, 112)) == 7.0
     assert peak_gb(readings, Times(101, 112, 115)) == 3.0, "a peak of the row before is not this one's"
 
@@ -83,7 +85,8 @@ def test_what_the_process_writes_is_read_as_far_as_it_goes(tmp_path: Path, monke
         while True:
             yield 50 * GB, 80 * GB
 
-    told = free_and_total()
+    told, clock = free_and_total(), Clock()
+    monkeypatch.setattr(memory_watch, "time", SimpleNamespace(monotonic=clock, sleep=clock.sleep))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: next(told))
     path = tmp_path / "memory.txt"
     assert memory_watch.main([str(path), "0.02"]) == 0

@@ -22,10 +22,12 @@ from tpc_stream.options import AnimateOptions
 from tpc_stream.outputs import OutputOptions
 from tpc_stream.reading.hardware import tell_if_in_software
 from tpc_stream.reading.source_info import SourceOptions
+from tpc_stream.sinks import sink_stage
 from tpc_stream.source import read_frames
 from tpc_stream.writing import hardware
 from tpc_stream.writing.hardware import ENCODERS, LIVE_ENCODERS, chosen_encoder, fault_of
 from tpc_stream.writing.sink_config import SinkConfig
+from tpc_stream.writing.steady import DeliveryReport
 from tpc_stream.writing.video_file import VideoFile
 from tpc_stream.writing.video_formats import ENCODERS as SOFTWARE
 from tpc_stream.writing.video_formats import Encoder
@@ -139,6 +141,10 @@ def test_an_encoder_that_starts_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_the_run_gives_its_choice_to_the_sink() -> None:
     assert OutputOptions(path="a.mp4").hwaccel == "none"
+    for path in ("a.mp4", "rtmp://127.0.0.1/live/x"):
+        outputs = OutputOptions(path=path, hwaccel="cuda")
+        stage = sink_stage(outputs, cast(Any, SimpleNamespace(rate=None)), sound=None, delivery=DeliveryReport())
+        assert cast(Any, stage).keywords["config"].hwaccel == "cuda"
     tell_return("auto", "encoding h264", "")  # nothing to say is said as it is
 
 

@@ -154,6 +154,7 @@ def test_a_chunk_that_is_gone_on_with_is_the_chunk_alone(
     for orders, wanted in (
         ([(0, 3), (1, 2), (2, 1), (3, 0)], 4),
         ([(1, 2), (2, 1), (0, 0), (3, 0)], 6),  # the third was under way when another was asked for
+        ([(0, 0), (1, 0), (2, 1), (3, 0)], 6),  # more than was in view follows after all
     ):
         together, trackers = made_in("together", orders)
         assert trackers == wanted

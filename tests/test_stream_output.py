@@ -19,7 +19,7 @@ import pytest
 
 from tests.animated import animated_frame, animated_frames
 from tests.fake_clock import time_limit
-from tests.live_streams import free_port, wait_until
+from tests.live_streams import Receiver, free_port, wait_until
 from tests.media import bars, make_video, read_bars
 from tests.with_gpu import skip_with_driver
 from tpc_stream import hwaccel
@@ -46,31 +46,6 @@ def hard_limit() -> Iterator[None]:
 
 def barred(count: int, *, rate: int = 30) -> Iterator[AnimatedFrame]:
     return (animated_frame(k, Fraction(k, rate), image=bars(k)) for k in range(count))
-
-
-class Receiver:
-    """Listens on a port of TCP and keeps what comes, or hangs up after so many bytes."""
-
-    def __init__(self, *, hang_up_after: int | None = None) -> None:
-        self.data = b""
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.settimeout(20)
-        self.port = self._server.getsockname()[1]
-        self._limit = hang_up_after
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with self._server:
-            client, _ = self._server.accept()
-            with client:
-                while chunk := client.recv(65536):
-                    self.data += chunk
-                    if self._limit is not None and len(self.data) > self._limit:
-                        return
-
-    def wait(self) -> None:
-        self._thread.join()
 
 
 def decoded(data: bytes) -> list[tuple[int, Fraction]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Literal, get_args
 
 HwAccel = Literal["auto", "cuda", "none"]
 HWACCELS: tuple[HwAccel, ...] = get_args(HwAccel)
 _log = logging.getLogger(__name__)
+_noted: ContextVar[list[str] | None] = ContextVar("returns to software", default=None)
 
 
 def settled(choice: HwAccel, backend: str) -> HwAccel:
@@ -23,7 +27,24 @@ def settled(choice: HwAccel, backend: str) -> HwAccel:
 def tell_return(choice: HwAccel, what: str, reason: object) -> None:
     """Says once a process that software does it: as a warning where the GPU was asked for, else as information."""
     words = " ".join(str(reason).split()) or type(reason).__name__
+    noted = _noted.get()
+    if noted is not None:
+        noted.append(words)
     _tell(logging.WARNING if choice == "cuda" else logging.INFO, what, words)
+
+
+@contextmanager
+def noted_returns() -> Iterator[list[str]]:
+    """The reasons of all returns to software inside the with block and this thread, those that were told before too.
+
+    So a measurement knows that it was the GPU, and a log that says everything once does not hide the second time.
+    """
+    found: list[str] = []
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
 
 
 @cache

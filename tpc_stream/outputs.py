@@ -29,7 +29,7 @@ class OutputOptions:
     """None: vp9 for .webm, which takes no h264; h264 for the others."""
     crf: int | None = None
     hwaccel: HwAccel = "none"
-    """Whether NVENC encodes a video file; see `hwaccel`."""
+    """Whether NVENC encodes a video file or stream; see `hwaccel`."""
     faststart: bool = False
     sound: bool = True
     """Copy the driving video's sound."""

@@ -52,7 +52,7 @@ def sink_stage(
     if kind == "pictures":
         return partial(write_pictures, path=outputs.path)
     if kind == "stream":
-        config = StreamConfig(frame_rate=rate)
+        config = StreamConfig(frame_rate=rate, hwaccel=outputs.hwaccel)
         config = config if outputs.crf is None else replace(config, crf=outputs.crf)
         return partial(write_stream, url=outputs.path, config=config, sound=sound)
     if kind == "pipe":

@@ -30,7 +30,7 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
     passes = [row for row in rows if row.kind == "pass" and row.p50_ms is not None]
     live = [row for row in loops if row.what == "diagonal" and row.vae == "tiny" and row.tpc]
     denoisers = [row for row in passes if row.what == "denoise" and row.tpc and row.of_matmul is not None]
-    checked = [row for row in rows if row.psnr_db is not None and "fp32" not in row.backend]
+    checked = [row for row in rows if row.kind == "pass" and row.psnr_db is not None and "fp32" not in row.backend]
     worst = min(checked, key=lambda row: row.psnr_db or 0.0, default=None)
     fp16 = "every graph and picture within 40 dB of torch float32"
     return [

@@ -42,7 +42,7 @@ class Clock:
         free, total = self.cuda.mem_get_info()
         return int(total - free)
 
-    def time(self, run: Callable[[], object], *, passes: int, warm_ups: int, until: float) -> dict[str, float]:
+    def time(self, run: Callable[[], object], *, passes: int, warm_ups: int, until: float) -> dict[str, Any]:
         """p50_ms, p90_ms, p99_ms, count, and on a GPU events_ms; fewer passes where `until` (monotonic) has come."""
         for _ in range(warm_ups):
             run()

@@ -2,8 +2,9 @@
 
 Makes AnimateAnyone-shaped bundles of random weights (512x512, Stable Diffusion 1.5's width with motion modules, TAESD
 and KL autoencoders), holds each backend against torch in float32, and times graphs and whole loops against what the
-card can do at best. Needs this checkout, torch, numpy, onnx and onnxruntime; a backend whose package is not there is a
-row that says so. Without a GPU it says what is missing and exits with code 3.
+card can do at best; then video in and out, in software and by NVDEC and NVENC. Needs this checkout, torch, numpy, onnx
+and onnxruntime; a backend whose package is not there is a row that says so, and so is video without PyAV. Without a GPU
+it says what is missing and exits with code 3.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.gpu.budget import Budget, Ended, call, start
+from bench.gpu.memory_watch import read_readings
 from bench.gpu.rows import Ceilings, Row, as_json, read
-from bench.gpu.sizes import AS_WRITTEN, FULL, REHEARSAL, Sizes
+from bench.gpu.sizes import AS_WRITTEN, CODECS, FULL, REHEARSAL, Sizes
 from bench.gpu.table import markdown
 from tpc_stream.errors import TpcStreamError
 from tpc_stream.plans.find_gpu import find_gpus
@@ -32,7 +34,7 @@ SECONDS = 560
 """Of everything; the rest of ten minutes is for starting and writing."""
 WEIGHTS = {
     "trt": 3.0, "tensorrt": 3.0, "compile=on": 3.0, "precision=bf16": 0.5, "channels_last=off": 0.5,
-    "precision=fp32": 0.5, AS_WRITTEN: 0.5,
+    "precision=fp32": 0.5, AS_WRITTEN: 0.5, CODECS: 1.0,
 }  # fmt: skip
 """How much more time than another a backend gets, for what it builds, or less, by a part of its name."""
 MAKING = (
@@ -95,6 +97,10 @@ def _run(
     told = json.loads(text.splitlines()[-1])
     ceilings = Ceilings(told["flops"], told["bytes_per_second"])
     print(f"at best {ceilings.flops / 1e12:.1f} TFLOP/s and {ceilings.bytes_per_second / 1e9:.0f} GB/s", flush=True)
+    memory = folder / "memory.txt"
+    if device == "cuda":
+        watcher = start(["bench.gpu.memory_watch", str(memory), f"{budget.left + 60:.0f}"], logs / "memory.log")
+        opened.callback(watcher.stop)
     makers = [
         start(["bench.gpu.making", name, str(folder), device, *group], logs / f"making-{k}.log")
         for k, group in enumerate(MAKING)
@@ -115,21 +121,27 @@ def _run(
     print(f"bundles made after {budget.spent:.0f} s", flush=True)
     jobs = [backend for backend in backends if backend not in absent]
     jobs.insert(min(2, len(jobs)), AS_WRITTEN)
+    jobs.append(CODECS)
     extra = []
     for k, job in enumerate(jobs):
         share = budget.left * _weight(job) / sum(map(_weight, jobs[k:]))
         command = ["bench.gpu.worker", name, str(folder), job]
         if job == AS_WRITTEN:
             command = ["bench.gpu.as_written", name, str(folder), device]
+        elif job == CODECS:
+            command = ["bench.gpu.codecs", name, str(folder)]
         extra.append(_measure(job, command, share, folder, logs, budget, tokens))
-    rows = [counter.of(row).limited(ceilings) for row in read(folder / "rows.jsonl")]
+    readings = read_readings(memory)
+    if device == "cuda" and not readings:
+        print(f"peak memory is not measured, see {logs / 'memory.log'}", flush=True)
+    rows = [counter.of(row).limited(ceilings).with_peak(readings) for row in read(folder / "rows.jsonl")]
     rows += [row for row in extra if row is not None]
     rows += [Row(kind="absent", backend=backend, what=why) for backend, why in absent.items()]
-    versions = {package: _version(package) for package in (*NEEDED, "triton", "tensorrt")}
+    versions = {package: _version(package) for package in (*NEEDED, "triton", "tensorrt", "av")}
     text = markdown(_title(sizes, card), told, versions, rows, seconds=budget.spent, rehearsal=sizes.tiny)
     (out / "gpu.md").write_text(text, encoding="utf-8")
     found = {
-        "schema": "tpc-stream bench gpu 2", "rehearsal": sizes.tiny, "card": card, "ceilings": told,
+        "schema": "tpc-stream bench gpu 3", "rehearsal": sizes.tiny, "card": card, "ceilings": told,
         "versions": versions, "seconds": budget.spent, "rows": as_json(rows),
     }  # fmt: skip
     (out / "gpu.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -159,7 +171,8 @@ def _measure(
     except Ended as error:
         row = Row(kind="left out" if error.in_time is False else "absent", backend=backend, what=str(error))
     made = list(read(folder / "rows.jsonl"))[before:]
-    told = next((item.what for item in made if item.kind == "absent"), f"{len(made)} rows")
+    absent = [item.what for item in made if item.kind == "absent"]
+    told = f"{len(made) - len(absent)} rows" + (f", {len(absent)} absent: {absent[0]}" if absent else "")
     print(f"{backend}: {told if row is None else row.what} ({budget.spent - begun:.0f} s)", flush=True)
     return None if row is None else replace(row, count=len(made) or None)
 

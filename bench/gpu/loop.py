@@ -46,7 +46,7 @@ class Loop:
     """
 
     def __init__(
-        self, manifest: Manifest, engines: Mapping[str, Engine], *, steps: int, tpc: bool, group_size: int
+        self, manifest: Manifest, engines: Mapping[Role, Engine], *, steps: int, tpc: bool, group_size: int
     ) -> None:
         self._manifest, self._engines, self._tpc, self._group = manifest, engines, tpc, group_size
         self._levels = noise_levels(manifest.sampling, steps=steps)

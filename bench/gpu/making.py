@@ -38,7 +38,7 @@ def make_graph(sizes: Sizes, folder: Path, role: str, vae: str, *, device: str) 
     with torch.no_grad(), torch.device(device):
         outputs = graph.run({name: torch.from_numpy(array).to(device) for name, array in given.items()})
     expected = {name: found.cpu().numpy() for name, found in zip(graph.outputs, outputs, strict=True)}
-    np.savez(place / "expected.npz", **expected)
+    np.savez(place / "expected.npz", **expected)  # type: ignore[arg-type]  # numpy's stub takes all names for options
     if sizes.precision == "fp16":
         use_half_precision(system)
     graph = graphs_of(system, sizes)[role]

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["pass", "loop", "absent", "left out"]
+from bench.gpu.memory_watch import Reading, Times, peak_gb
+
+Kind = Literal["pass", "loop", "codec", "absent", "left out"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +22,14 @@ class Row:
     kind: Kind
     backend: str
     what: str = ""
-    """The role of a pass; the schedule of a loop; of others why there are no figures."""
+    """The role of a pass; the schedule of a loop; what is coded; of others why there are no figures."""
     vae: str = ""
     steps: int | None = None
     frames: int | None = None
     """In a pass, in a window, or in a chunk."""
     tpc: bool | None = None
     count: int | None = None
-    """Passes, windows or ticks that were timed."""
+    """Passes, windows, ticks or coded frames that were timed."""
     p50_ms: float | None = None
     p90_ms: float | None = None
     p99_ms: float | None = None
@@ -35,11 +37,17 @@ class Row:
     """The median of a pass between two CUDA events."""
     fps: float | None = None
     psnr_db: float | None = None
-    """Against torch in float32."""
+    """Against torch in float32; of coded video against the pictures that were given."""
+    kilobytes: float | None = None
+    """Of a coded frame."""
     outside: float | None = None
     """Share of the time that is spent in no engine, with a wait after each pass."""
     held_gb: float | None = None
-    """GPU memory that the process holds after it."""
+    """GPU memory that the process holds after it, beyond CUDA's own context."""
+    peak_gb: float | None = None
+    """The most GPU memory while it was measured, see `memory_watch.peak_gb`."""
+    times: Times | None = None
+    """When it was measured; none once `peak_gb` is known."""
     work: tuple[float, float] | None = None
     """Multiply-adds and bytes, counted from the networks; bytes as if nothing stayed in a cache."""
     of_matmul: float | None = None
@@ -59,6 +67,10 @@ class Row:
             of_limit=max(arithmetic, self.work[1] / ceilings.bytes_per_second) / seconds,
         )
 
+    def with_peak(self, readings: Sequence[Reading]) -> Row:
+        """With its peak memory, where somebody watched."""
+        return self if self.times is None else replace(self, peak_gb=peak_gb(readings, self.times), times=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
@@ -70,7 +82,7 @@ class Ceilings:
     """Read and written, of a large copy on the card."""
 
 
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+def percentiles(seconds: Sequence[float]) -> dict[str, Any]:
     """p50_ms, p90_ms, p99_ms and count."""
     p50, p90, p99 = (float(ms) for ms in 1e3 * np.percentile(seconds, (50, 90, 99)))
     return {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "count": len(seconds)}
@@ -92,6 +104,7 @@ def read(path: Path) -> Iterator[Row]:
         except ValueError:
             continue
         data["work"] = None if data["work"] is None else tuple(data["work"])
+        data["times"] = None if data["times"] is None else Times(**data["times"])
         yield Row(**data)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.gpu.rows import Row
 from bench.gpu.sizes import Sizes
@@ -14,7 +15,8 @@ from tpc_stream.manifest import Role
 class Setting:
     """One measurement."""
 
-    role: Role
+    role: Role | Literal["", "pictures"]
+    """Empty for a loop."""
     vae: str
     frames: int | None = None
     tpc: bool | None = None

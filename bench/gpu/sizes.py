@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 AS_WRITTEN = "as written"
 """What stands for a backend where torch runs the networks of `export/systems` themselves."""
+CODECS = "codecs"
+"""What stands for a backend where video is coded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,8 @@ class Sizes:
     """Timed passes of each role."""
     loops: int
     """Timed windows or ticks of each schedule."""
+    clip: int
+    """Frames of the video that is coded."""
     precision: str
     """Of the bundle."""
     backends: tuple[str, ...]
@@ -39,7 +43,7 @@ class Sizes:
 
 FULL = Sizes(
     tiny=False, pixels=512, windows=(8, 16, 24), chunks=(1, 2, 4), steps=(1, 2, 4), group_size=4, passes=30, loops=6,
-    precision="fp16",
+    clip=300, precision="fp16",
     backends=(
         "torch:cuda,precision=fp32", "torch:cuda,precision=fp16", "onnxrt:cuda", "torch:cuda,precision=fp16,graphs=on",
         "onnxrt:trt-rtx", "trt:frames=24", "torch:cuda,precision=fp16,compile=on", "onnxrt:tensorrt",
@@ -48,5 +52,5 @@ FULL = Sizes(
 )  # fmt: skip
 REHEARSAL = Sizes(
     tiny=True, pixels=128, windows=(4,), chunks=(1,), steps=(2,), group_size=2, passes=2, loops=1,
-    precision="fp32", backends=("torch:cpu,precision=fp32", "onnxrt", "onnxrt:cuda", "torch:cuda"),
+    clip=20, precision="fp32", backends=("torch:cpu,precision=fp32", "onnxrt", "onnxrt:cuda", "torch:cuda"),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from bench.gpu.sizes import Sizes
 from bench.gpu.system import graphs_of, shaped
 from export.counting import counted
 from export.to_onnx import Graph
+from tpc_stream.manifest import Role
 
 Work = np.ndarray[Any, np.dtype[np.float64]]
 """[multiply-adds, bytes]."""
@@ -47,7 +48,7 @@ class Counter:
             if frames not in self._sizes.windows:
                 drawn = max(self._sizes.steps)
             return self._denoise(frames, drawn, bool(row.tpc))
-        return frames * self._one(row.what, row.vae)
+        return frames * self._one(cast(Role, row.what), row.vae)
 
     def _loop(self, row: Row) -> Work:
         """Of a window, or of a tick of the full diagonal."""
@@ -63,7 +64,7 @@ class Counter:
             total = total + encoded * (self._one("encode", row.vae) + self._one("reference", row.vae))
         return np.asarray(total)
 
-    def _one(self, role: str, vae: str) -> Work:
+    def _one(self, role: Role, vae: str) -> Work:
         """Of one picture."""
         return self._counted(self._graphs[vae][role], Setting(role, vae, 1, drawn=1))
 

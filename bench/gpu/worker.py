@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from bench.gpu.clock import Clock, Watched
 from bench.gpu.examples import example, psnr
 from bench.gpu.loop import Loop
+from bench.gpu.memory_watch import Times
 from bench.gpu.rows import Row, append, percentiles
 from bench.gpu.settings import Setting, checked_axes, loop_settings, pass_settings
 from bench.gpu.sizes import FULL, REHEARSAL, Sizes
@@ -42,6 +43,8 @@ class Worker:
     """When to begin nothing more, on the monotonic clock."""
     tokens: list[int]
     clock: Clock
+    process: float
+    """When this process began, on the monotonic clock."""
 
     @property
     def rows(self) -> Path:
@@ -69,17 +72,19 @@ class Worker:
                     self._guarded(setting, measured, manifest, engines)
 
     def _guarded(self, setting: Setting, measured: Any, *opened: Any) -> None:
-        if time.monotonic() > self.until:
+        begun = time.monotonic()
+        if begun > self.until:
             append(self.rows, replace(setting.row(self.backend), kind="left out"))
             return
         try:
-            row = measured(setting, *opened)
+            row = replace(measured(setting, *opened), times=Times(self.process, begun, time.monotonic()))
         except TpcStreamError as error:  # such as too little memory: smaller settings may still run
             row = replace(setting.row(self.backend), kind="absent", what=f"{setting.row(self.backend).what}: {error}")
         append(self.rows, row)
 
     def _pass(self, setting: Setting, manifest: Manifest, engines: dict[Role, Watched]) -> Row:
-        role, engine = setting.role, engines[setting.role]
+        role = cast(Role, setting.role)
+        engine = engines[role]
         axes = setting.axes(self.tokens)
         names = {spec.name: spec.shape for spec in manifest.graphs[role].inputs}
         row, checked = setting.row(self.backend), checked_axes(self.sizes, self.tokens)
@@ -144,6 +149,7 @@ class Worker:
 
 def main(argv: list[str]) -> int:
     sizes, folder, backend, seconds, *tokens = argv
+    process = time.monotonic()
     chosen = {"full": FULL, "rehearsal": REHEARSAL}[sizes]
     if FLOAT32 in backend:
         from bench.gpu.system import no_tf32
@@ -151,7 +157,8 @@ def main(argv: list[str]) -> int:
         no_tf32()
     # the CPU is timed by the wall clock even where a GPU is at hand
     clock = Clock("cpu" if chosen.tiny else "cuda")
-    worker = Worker(chosen, Path(folder), backend, time.monotonic() + float(seconds), [int(n) for n in tokens], clock)
+    until = time.monotonic() + float(seconds)
+    worker = Worker(chosen, Path(folder), backend, until, [int(n) for n in tokens], clock, process)
     try:
         worker.run()
     except TpcStreamError as error:

@@ -15,13 +15,12 @@ import av
 import av.container
 import av.error
 from av.codec.context import CodecContext
-from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from tpc_stream.errors import SourceError, TpcStreamError
-from tpc_stream.hwaccel import HwAccel, tell_return
 from tpc_stream.reading.devices import CAMERA_FORMAT, camera_options, camera_path, check_camera
+from tpc_stream.reading.hardware import decoded_by
 from tpc_stream.reading.inputs import InputKind, is_live_scheme, kind_of
 from tpc_stream.reading.pipe import PipeReader, open_pipe, pipe_format
 from tpc_stream.reading.screen import SCREEN_FORMAT, screen_options, screen_part
@@ -158,7 +157,7 @@ def _open(
         return av.open(pipe, "r", format=pictures.format, options=pictures.options)
     if kind == "file":
         # Without the protocol's name a colon in a file's name would be taken for one.
-        return _decoded_by(options.hwaccel, partial(av.open, f"file:{url}", "r"))
+        return decoded_by(options.hwaccel, partial(av.open, f"file:{url}", "r"))
     asked, read_timeout = {}, options.read_timeout_seconds
     if live or again:
         # Not "nobuffer": it throws away the pictures that were read to find out what the stream is.
@@ -172,25 +171,7 @@ def _open(
     if url.startswith("rtsp"):
         asked["rtsp_transport"] = "tcp"  # lost datagrams would be broken pictures
     timeout = options.open_timeout_seconds, read_timeout
-    return _decoded_by(options.hwaccel, partial(av.open, url, "r", options=asked, timeout=timeout))
-
-
-def _decoded_by(hwaccel: HwAccel, opening: Callable[..., av.container.InputContainer]) -> av.container.InputContainer:
-    """Opens with NVDEC where that is wanted and starts, else without; raises what opening without it raises."""
-    if hwaccel == "none":
-        return opening()
-    try:
-        container = opening(hwaccel=HWAccel("cuda"))
-        for stream in container.streams.video[:1]:
-            if stream.codec_context is not None and not stream.codec_context.is_hwaccel:
-                tell_return(hwaccel, "decoding", f"NVDEC does not take this {stream.codec_context.name}")
-        return container
-    except (av.FFmpegError, NotImplementedError) as error:
-        # without a driver PyAV says "not permitted", as it does of a file: only the second try tells which it is
-        container = opening()
-        words = getattr(error, "strerror", None) or str(error)
-        tell_return(hwaccel, "decoding", f"NVDEC does not start ({words}): is there an NVIDIA driver?")
-        return container
+    return decoded_by(options.hwaccel, partial(av.open, url, "r", options=asked, timeout=timeout))
 
 
 def _picture_stream(container: av.container.InputContainer, url: str) -> VideoStream:

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from tpc_stream.reading.container import Media, open_media
 from tpc_stream.reading.container_counts import missing_frames
+from tpc_stream.reading.hardware import tell_if_in_software
 from tpc_stream.reading.running_clock import RunningClock
 from tpc_stream.reading.source_info import SourceRange, SourceReport
 
@@ -115,6 +116,7 @@ def _timed(
 def _decoded(media: Media, report: SourceReport, tally: _Tally) -> Iterator[tuple[av.VideoFrame, float]]:
     """Decoded frames with their capture times; what cannot be decoded is counted and left out."""
     tally.pending = 0
+    begun = False
     joining = media.live  # whoever joins a stream between two key frames cannot decode before the second
     for packet in _packets(media, report):
         arrived = time.perf_counter()
@@ -135,6 +137,9 @@ def _decoded(media: Media, report: SourceReport, tally: _Tally) -> Iterator[tupl
             continue
         tally.pending -= len(frames)
         joining = joining and not frames
+        if frames and not begun:
+            begun = True
+            tell_if_in_software(media.options.hwaccel, media.decoder)
         for frame in frames:
             yield frame, arrived if media.live else time.perf_counter()
 

@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 
 from tpc_stream.errors import InputError, SinkError
 from tpc_stream.frame import AnimatedFrame
+from tpc_stream.hwaccel import HwAccel
 from tpc_stream.writing.destination import STREAM_FORMATS, scheme_of
+from tpc_stream.writing.hardware import chosen_encoder
 from tpc_stream.writing.outlet import Outlet
 from tpc_stream.writing.picture_coding import encoder_frame, tag_colours
 from tpc_stream.writing.relay import INNER_FORMAT, Relay
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.soundtrack import SoundTrack, open_sound
+from tpc_stream.writing.video_formats import Encoder
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
 _TIME_BASE = Fraction(1, 90_000)
+_SOFTWARE = Encoder("libx264", 23, 51, options={"preset": "veryfast", "tune": "zerolatency", "forced-idr": "1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +37,15 @@ class StreamConfig:
     """How a network stream is made."""
 
     crf: int = 23
-    """Quality of h264, lower is better and larger."""
+    """Quality of h264, lower is better and larger; NVENC takes the same number on a scale of its own."""
     frame_rate: Fraction = Fraction(25)
     """Pictures a second, nominally; the frames keep their own times."""
     keyframe_seconds: float = 1.0
     """Seconds between key frames: how long a viewer who joins waits for the first picture."""
     timeout_seconds: float = 5.0
     """A receiver that does not answer, or takes nothing, for so long counts as gone."""
+    hwaccel: HwAccel = "none"
+    """Whether NVENC encodes; where it cannot, software does, and it is told."""
 
     def __post_init__(self) -> None:
         for name in ("frame_rate", "keyframe_seconds", "timeout_seconds"):
@@ -168,8 +174,9 @@ class _Stream:
 
     def _add_video(self, output: OutputContainer, width: int, height: int) -> VideoStream:
         config = self._config
-        quick = {"preset": "veryfast", "tune": "zerolatency", "crf": str(config.crf), "forced-idr": "1"}
-        stream = output.add_stream("libx264", rate=config.frame_rate, options=quick)
+        encoder = chosen_encoder(_SOFTWARE, "h264", (width, height), config.hwaccel, live=True)
+        options = dict(encoder.options) | {encoder.quality: str(config.crf)}
+        stream: VideoStream = output.add_stream(encoder.name, rate=config.frame_rate, options=options)  # type: ignore[assignment]
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = stream.time_base = _TIME_BASE
