@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tpc_stream.cluster.luggage import in_shared
 from tpc_stream.errors import BundleError, EngineError, InputError
 from tpc_stream.job.events import ChunkRetried, Finished, FramesMade, Started
 from tpc_stream.job.folder import JobFolder
-from tpc_stream.job.spec import JobSpec
+from tpc_stream.job.spec import JobSpec, make_spec
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 
@@ -71,13 +72,24 @@ def spec(tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> JobSpec:
     return job_spec(tiny, reference, motion, tmp_path / "out.mkv", codec="ffv1")
 
 
-def test_a_killed_worker_costs_a_retry_and_no_picture(spec: JobSpec, whole: Path, orders: Path) -> None:
+def test_a_killed_worker_costs_a_retry_and_no_picture(
+    tiny: Path, reference: Path, motion: Path, orders: Path, tmp_path: Path
+) -> None:
+    """Of twelve chunks, so that the first task has three of them and dies over the second."""
+    specs = []
+    for name in ("out.mkv", "whole.mkv"):
+        short = job_spec(tiny, reference, motion, tmp_path / name, codec="ffv1")
+        specs.append(
+            make_spec(reference, motion, short.outputs, replace(short.options, max_frames=96), chunk_seconds=0.32)
+        )
+    spec, whole = specs[0], tmp_path / "whole.mkv"
+    run_alone(specs[1])
     (orders / "die_1_a").touch()
     events = list(run_on_ray(spec, store="object"))
     assert isinstance(events[0], Started) and events[0].workers == 2 and isinstance(events[-1], Finished)
     assert [(event.chunk, event.attempt) for event in events if isinstance(event, ChunkRetried)] == [(1, 2)]
-    assert sorted(made(events)) == [0, 1, 2, 3] and same(Path(spec.outputs.path), whole)
-    assert [path.name for path in Path(spec.outputs.path).parent.iterdir()] == ["out.mkv"]
+    assert sorted(made(events)) == list(range(12)) and same(Path(spec.outputs.path), whole)
+    assert {path.name for path in tmp_path.iterdir()} == {"out.mkv", "whole.mkv"}
     assert not list(depot.root_folder().glob("*/files"))
 
 

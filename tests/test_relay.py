@@ -95,6 +95,15 @@ def test_each_tracker_runs_once_and_no_longer_than_it_is_needed() -> None:
     assert seen == [list(range(12)), list(range(8, 24)), list(range(20, 32))]
 
 
+def test_a_part_looks_on_where_the_next_is_so_short_that_it_has_gone_over_already() -> None:
+    short = Part(range(8, 18), range(10, 18), range(12, 14), Bridge(begins=10, leaves=12, arrives=14))
+    last = Part(range(10, 20), range(12, 20), range(14, 20))
+    together = related(FIRST, short, last)
+    assert [item.index for item in together] == [*range(16), *range(8, 18), *range(10, 20)]
+    alone = [item for part in (FIRST, short, last) for item in related(part)]
+    assert all(equal(ours.item, theirs.item) for ours, theirs in zip(together, alone, strict=True))
+
+
 def test_a_part_leaves_as_soon_as_it_can() -> None:
     """A frame waits for the end of the part before it, and for nothing else."""
     pulled: list[int] = []
