@@ -25,7 +25,6 @@ from bench.quality.plots import Looked, draw_attention, draw_curves, write_csv
 from bench.quality.rendered import Placement, Workshop
 from bench.quality.sets import Case, Sizes, TestClip, box
 from tpc_stream.backends.onnxrt import OnnxRuntimeBackend
-from tpc_stream.bridge import WHOLE
 from tpc_stream.bundle import Bundle, open_bundle
 from tpc_stream.calibrate import calibrate
 from tpc_stream.denoise import DenoiseConfig, Denoiser
@@ -33,6 +32,7 @@ from tpc_stream.engine import Engine
 from tpc_stream.frame import KEYPOINT_NAMES, CalibratedFrame
 from tpc_stream.manifest import Role
 from tpc_stream.options import AnimateOptions
+from tpc_stream.part import WHOLE
 from tpc_stream.plan import make_plan
 from tpc_stream.relay import PartFrame
 from tpc_stream.warp import Warper

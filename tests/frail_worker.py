@@ -37,6 +37,9 @@ def frail_work(connection: Connection, folder: Path, threads: int) -> None:
         if chunk.number == 1 and left > 0:
             deaths.write_text(str(left - 1))
             os.kill(os.getpid(), signal.SIGKILL)
+        poison = folder / "poison"
+        if poison.exists() and int(poison.read_text()) in range(chunk.number, chunk.number + min(order.onward, 1) + 1):
+            os.kill(os.getpid(), signal.SIGKILL)
         if chunk.number == 1 and left < 0:
             connection.send(Failed("the disk is full", "SinkError"))
             return

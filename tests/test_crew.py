@@ -32,10 +32,10 @@ def folder(tmp_path: Path) -> JobFolder:
     return made_folder
 
 
-def run(folder: JobFolder, *, deaths: int, retries: int = 2) -> list[Event]:
+def run(folder: JobFolder, *, deaths: int, retries: int = 2, workers: int = 2) -> list[Event]:
     (folder.path / "deaths").write_text(str(deaths))
     chunks = chunks_of(range(48), chunk_frames=12)
-    return list(make_together(folder, chunks, workers=2, threads=1, retries=retries, work=frail_work))
+    return list(make_together(folder, chunks, workers=workers, threads=1, retries=retries, work=frail_work))
 
 
 def test_a_chunk_whose_worker_dies_is_made_again(folder: JobFolder) -> None:
@@ -50,6 +50,14 @@ def test_after_so_many_times_the_chunk_is_named_and_the_rest_kept(folder: JobFol
     with pytest.raises(EngineError, match="chunk 1 could not be made, 2 times: its worker was killed by signal 9"):
         run(folder, deaths=9, retries=1)
     assert folder.whole(0) and not folder.whole(1)
+
+
+def test_the_chunk_that_kills_is_named_and_not_the_one_before(folder: JobFolder) -> None:
+    """Work on it begins before that one is finished."""
+    (folder.path / "poison").write_text("2")
+    with pytest.raises(EngineError, match="chunk 2 could not be made, 2 times"):
+        run(folder, deaths=0, retries=1, workers=1)
+    assert folder.whole(0) and folder.whole(1) and not folder.whole(2)
 
 
 def test_an_error_that_would_come_again_is_raised_at_once(folder: JobFolder) -> None:

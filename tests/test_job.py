@@ -169,3 +169,20 @@ def test_a_chunk_that_is_gone_on_with_is_the_chunk_alone(
         assert all(same(ours, theirs) for ours, theirs in zip(together, alone, strict=True))
         for path in together:
             path.unlink()
+
+
+def test_chunks_that_somebody_else_took_are_not_begun(
+    tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    spec = job_spec(tiny, reference, motion, tmp_path / "out.mkv", codec="ffv1")
+    seen: list[int] = []
+
+    def noting(frames: Iterable[Frame]) -> Iterator[PosedFrame]:
+        for item in walker.poses(frames):
+            seen.append(item.frame.index)
+            yield item
+
+    with SegmentMaker(spec, threads=1, pose_stage=noting) as maker:
+        for number, onward in ((0, 3), (1, 0)):
+            assert list(maker.make(spec.chunks[number], tmp_path / f"{number}.mkv", onward=onward))[-1] == 8
+        assert max(seen) == spec.chunks[1].read.stop - 1

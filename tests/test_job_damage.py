@@ -153,6 +153,20 @@ def test_a_video_whose_index_lies_is_made_in_one(
     assert "its index says" in job_status(JobFolder.of(spec.outputs.path)).trouble
 
 
+def test_a_video_that_cannot_be_entered_midway_is_made_in_one_whoever_makes_it(
+    tiny: Path, reference: Path, tmp_path: Path
+) -> None:
+    """Read through, all its frames come; after a seek some do not. Which of both is done must not matter."""
+    video = make_video(tmp_path / "disc.vob", frames=60, rate=25, codec="mpeg2video", b_frames=2, gop=20)
+    specs = [in_full(job_spec(tiny, reference, video, tmp_path / f"{name}.mkv", codec="ffv1")) for name in "ab"]
+    assert len(specs[0].chunks) > 4
+    (recut,) = (event for event in run_alone(specs[0]) if isinstance(event, Recut))
+    folder = run_until(specs[1], 1)
+    assert len(folder.read().chunks) > 4  # not yet
+    assert resumed(folder)[-1] == 0
+    assert "than when it is read through" in recut.reason and same(tmp_path / "a.mkv", tmp_path / "b.mkv")
+
+
 def test_a_container_without_times_is_made_in_one(tiny: Path, reference: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "old.avi", frames=20, rate=25, codec="mpeg4", b_frames=0)
     spec = job_spec(tiny, reference, video, tmp_path / "out.mp4")

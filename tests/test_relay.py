@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tests.synthetic import body, frame, portrait
-from tpc_stream.bridge import WHOLE, Bridge, Part
+from tpc_stream.bridge import Bridge
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.errors import InputError
 from tpc_stream.frame import CalibratedFrame, Frame, PosedFrame, Similarity
+from tpc_stream.part import WHOLE, Part
 from tpc_stream.relay import PartFrame, PosedViews, Relay
 
 FIRST = Part(range(16), range(16), range(12), Bridge(begins=8, leaves=8, arrives=12))

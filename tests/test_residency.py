@@ -21,13 +21,13 @@ from tpc_stream.backends.onnxrt import OnnxRuntimeBackend
 from tpc_stream.backends.onnxrt_device import OrtDevice, Place
 from tpc_stream.backends.onnxrt_gpu import OnnxRuntimeGpuBackend
 from tpc_stream.backends.onnxrt_providers import Provider
-from tpc_stream.bridge import WHOLE
 from tpc_stream.bundle import open_bundle
 from tpc_stream.decode import decode
 from tpc_stream.denoise import DenoiseConfig, Denoiser
 from tpc_stream.engine import Backend, Value, placed, run
 from tpc_stream.errors import EngineError
 from tpc_stream.guidance import Pass, guided
+from tpc_stream.part import WHOLE
 from tpc_stream.pndm import PndmState, pndm_step
 from tpc_stream.relay import PartFrame
 from tpc_stream.resident import Resident, as_terms, joined, on_host, rows, settled, zeros_like

@@ -19,7 +19,7 @@ CHUNKS = chunks_of(range(48), chunk_frames=4, warm_up_seconds=Fraction(0))
 def taken(waiting: Waiting, *, after: int | None = None, others: tuple[int, ...] = ()) -> tuple[int, int]:
     found = waiting.take(after=after, others=others)
     assert found is not None
-    return found[0].number, found[1]
+    return found.chunk.number, found.onward
 
 
 def test_two_workers_go_on_each_in_its_half() -> None:
@@ -44,6 +44,26 @@ def test_a_lost_chunk_comes_back_in_its_place() -> None:
     assert waiting.take(after=3, others=()) is None and not len(waiting)
 
 
+def test_what_broke_its_worker_is_made_by_itself() -> None:
+    """Or a worker would die over it while it makes the chunk before, and that one would be blamed."""
+    waiting = Waiting(CHUNKS[4:8])
+    assert taken(waiting, after=3) == (4, 3)
+    waiting.back(CHUNKS[4], apart=True)
+    assert [taken(waiting, after=k - 1) for k in range(4, 8)] == [(4, 0), (5, 2), (6, 1), (7, 0)]
+    for k in (4, 5, 6, 7):
+        waiting.back(CHUNKS[k], apart=k == 6)
+    assert [taken(waiting, after=k - 1) for k in range(4, 8)] == [(4, 0), (5, 0), (6, 0), (7, 0)]
+    for k in (4, 5, 6, 7):
+        waiting.back(CHUNKS[k])
+    assert sorted(len(waiting.stretch(tasks=1)) for _ in range(4)) == [1, 1, 1, 1]
+
+
+def test_no_task_gets_so_many_that_nobody_could_help() -> None:
+    many = chunks_of(range(48), chunk_frames=1, stride_frames=1, overlap_frames=0, warm_up_seconds=Fraction(0))
+    assert len(many) == 48 and len(Waiting(many).stretch(tasks=1)) == 8
+    assert len(Waiting(many).stretch(tasks=48)) == 1
+
+
 def test_tasks_get_long_stretches_first_and_single_chunks_at_the_end() -> None:
     waiting, lengths = Waiting(CHUNKS), list[int]()
     while stretch := waiting.stretch(tasks=2):
@@ -59,13 +79,13 @@ def test_each_chunk_is_made_once_whoever_asks(missing: set[int], askers: list[in
     at = dict[int, int]()
     for asker in (number % workers for number in askers):
         others = {chunk for worker, chunk in at.items() if worker != asker}
-        found: tuple[JobChunk, int] | None = waiting.take(after=last.get(asker), others=others)
+        found = waiting.take(after=last.get(asker), others=others)
         if found is None:
             at.pop(asker, None)
             continue
-        last[asker] = at[asker] = found[0].number
-        made[found[0].number] += 1
-        assert set(range(last[asker] + 1, last[asker] + 1 + found[1])) <= missing
+        last[asker] = at[asker] = found.chunk.number
+        made[found.chunk.number] += 1
+        assert set(range(last[asker] + 1, last[asker] + 1 + found.onward)) <= missing
     assert all(count == 1 for count in made.values()) and len(made) + len(waiting) == len(missing)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from cmath import phase
 from dataclasses import dataclass, replace
 
@@ -28,25 +27,6 @@ class Bridge:
     def weight(self, index: int) -> float:
         """Of the next chunk's, [0, 1], rising evenly."""
         return min(1.0, max(0.0, (index - self.leaves + 1) / (self.arrives - self.leaves + 1)))
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a motion, animated as if it were alone. Ranges of global indices."""
-
-    read: range
-    """The frames that are looked at."""
-    denoised: range
-    """Those of them that pass through the network; of the others, poses and calibrations alone."""
-    shown: range
-    """Those of them that leave as pictures."""
-    bridge: Bridge | None = None
-    """Into the part that follows."""
-
-
-_ALL = range(sys.maxsize)
-WHOLE = Part(_ALL, _ALL, _ALL)
-"""All of a motion."""
 
 
 def between(one: CalibratedFrame, other: CalibratedFrame, weight: float, searcher: Searcher) -> CalibratedFrame:

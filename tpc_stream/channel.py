@@ -115,7 +115,7 @@ class Channel(Generic[T]):
         if self.interrupt is not None:
             self.interrupt()
 
-    def close(self, timeout_seconds: float) -> None:
+    def close(self, timeout_seconds: float | None) -> None:
         self.stop()
         with self.changed:
             thread, upstream = self.thread, self.upstream

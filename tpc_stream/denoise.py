@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import dropwhile, groupby, takewhile
+from itertools import groupby
 
-from tpc_stream.bridge import WHOLE, Part
 from tpc_stream.bundle import Bundle
 from tpc_stream.chunk import Chunk, Chunks
 from tpc_stream.conditioning import Engines, Span
@@ -16,6 +15,7 @@ from tpc_stream.frame import CalibratedFrame, Frame, Portrait
 from tpc_stream.manifest import Schedule
 from tpc_stream.network import Network
 from tpc_stream.noise_levels import noise_levels
+from tpc_stream.part import WHOLE, Part
 from tpc_stream.pose_input import PoseInput
 from tpc_stream.relay import PartFrame
 from tpc_stream.resident import as_terms, joined, rows, settled
@@ -115,10 +115,8 @@ class Denoiser:
     def _conditioned(self, part: Part, frames: Iterable[CalibratedFrame]) -> Iterator[ConditionedFrame]:
         config = self._config
         poses = PoseInput(self._manifest, hold_seconds=config.hold_seconds, pictures=self._pictures)
-        watched: Iterable[CalibratedFrame] = poses.watch(frames)
-        watched = takewhile(lambda item: item.frame.index < part.denoised.stop, watched)
-        watched = dropwhile(lambda item: item.frame.index < part.denoised.start, watched)
-        for window in windows(watched, length=config.window, overlap=config.overlap):
+        denoised = (item for item in poses.watch(frames) if item.frame.index in part.denoised)
+        for window in windows(denoised, length=config.window, overlap=config.overlap):
             told, shown = poses.inputs(window)
             chunk = self._chunks.begin(window, told=told, shown=shown)
             *earlier, last = window.frames[window.carried :]

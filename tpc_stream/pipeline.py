@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpc_stream.backends import open_backend
-from tpc_stream.bridge import WHOLE, Part
 from tpc_stream.bundle import open_bundle
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport
 from tpc_stream.decode import decode
@@ -31,6 +30,7 @@ from tpc_stream.frame import AnimatedFrame, Frame, Portrait
 from tpc_stream.motion import Motion, open_as
 from tpc_stream.open_engines import open_engines
 from tpc_stream.options import AnimateOptions
+from tpc_stream.part import WHOLE, Part
 from tpc_stream.people.mask_file import read_mask
 from tpc_stream.people.segmenter import SamSegmenter
 from tpc_stream.plan import make_plan
@@ -45,6 +45,10 @@ from tpc_stream.source import SourceReport, read_picture
 from tpc_stream.steady import SteadyConfig
 
 _QUEUED_FRAMES = 4  # enough to even out the stages' pace; more would only add delay and memory
+
+_PATIENCE_SECONDS = 10.0
+"""So long a read that has stuck is waited for at the end; an engine's pass for as long as it takes, or it would go on
+with an engine that is closed."""
 
 T = TypeVar("T")
 Driving = str | Path | Motion | Iterable[Frame]
@@ -149,14 +153,16 @@ class Animator:
             live = isinstance(motion, Motion) and motion.live
             stops: list[Callable[[], None]] = [motion.stop] if isinstance(motion, Motion) else []
 
-            def queue(items: Iterable[T], name: str, *, live_depth: int) -> Prefetch[T]:
+            def queue(
+                items: Iterable[T], name: str, *, live_depth: int, patience_seconds: float | None = None
+            ) -> Prefetch[T]:
                 made = prefetch(items, depth=live_depth if live else _QUEUED_FRAMES, name=name, profiler=profiler)
-                queues.callback(made.close)
+                queues.callback(made.close, timeout_seconds=patience_seconds)
                 stops.append(made.stop)
                 return made
 
             chunk = self.plan.new_frames
-            posed = queue(self._posed(motion, relay), "posed", live_depth=1)
+            posed = queue(self._posed(motion, relay), "posed", live_depth=1, patience_seconds=_PATIENCE_SECONDS)
             calibrated = queue(self._calibrated(posed, portrait, relay), "calibrated", live_depth=chunk)
             with profiler.span("set-up"):
                 denoiser = self._denoiser(portrait)

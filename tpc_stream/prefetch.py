@@ -88,11 +88,11 @@ class Prefetch(Iterator[T], Generic[T]):
         """Tell it to end, and do not wait: the thread ends soon, and a consumer that waits for an item sees the end."""
         self._channel.stop()
 
-    def close(self, *, timeout_seconds: float = 10.0) -> None:
+    def close(self, *, timeout_seconds: float | None = 10.0) -> None:
         """Stop early: no item more. Raises what upstream's own close raised. Safe to call twice.
 
         Where upstream does not come back from a read within timeout_seconds, a RuntimeWarning says so and the
-        daemon thread is left behind; it ends when the read does.
+        daemon thread is left behind; it ends when the read does. None: it is waited for, as what computes will end.
         """
         self._drop.detach()
         self._channel.close(timeout_seconds)

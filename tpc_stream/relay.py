@@ -15,10 +15,11 @@ from functools import partial
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from tpc_stream.bridge import WHOLE, Part, between
+from tpc_stream.bridge import between
 from tpc_stream.calibrate import CalibrationConfig, CalibrationReport, calibrate
 from tpc_stream.errors import InputError
 from tpc_stream.frame import CalibratedFrame, Frame, Portrait, PosedFrame
+from tpc_stream.part import WHOLE, Part
 from tpc_stream.procrustes import Searcher
 
 X = TypeVar("X")

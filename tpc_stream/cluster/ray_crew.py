@@ -75,7 +75,7 @@ class RayCrew:
                 if time.monotonic() - looked > _LOOK_SECONDS:
                     limit, looked = self._limit(), time.monotonic()
                 while waiting and len(tasks) < limit:
-                    tasks.submit(waiting.stretch(tasks=limit))
+                    tasks.submit(waiting.stretch(tasks=limit if self._roomless_since is None else len(chunks)))
                 for chunk, answer in tasks.answers():
                     event = self._received(folder, chunk, answer) if isinstance(answer, Segment) else answer
                     if isinstance(event, Failed):
@@ -83,8 +83,9 @@ class RayCrew:
                     elif isinstance(event, Lost):
                         tries[chunk.number] += 1
                         _check_tries(chunk, tries[chunk.number], retries, event.reason)
-                        for lost in (chunk, *event.others):
-                            waiting.back(lost)
+                        waiting.back(chunk, apart=True)
+                        for other in event.others:
+                            waiting.back(other)
                         yield ChunkRetried(chunk.number, tries[chunk.number] + 1, event.reason)
                     else:
                         yield event

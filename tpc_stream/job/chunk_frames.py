@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+
+import numpy as np
 
 from tpc_stream.frame import Frame
 from tpc_stream.job.cutting import JobChunk
@@ -17,12 +20,18 @@ _NEAR_SECONDS = Fraction(1, 1000)
 """Matroska's tick: so much a frame's time may lie off its index."""
 
 
-def read_chunks(spec: JobSpec, chunks: Sequence[JobChunk]) -> Iterator[Frame]:
+def read_chunks(
+    spec: JobSpec, chunks: Sequence[JobChunk], *, last: Callable[[], JobChunk] | None = None
+) -> Iterator[Frame]:
     """The frames that the chunks look at, each once, with the indices and times of the whole output.
 
-    Raises IndexMismatchError where they are not those of the index, for a chunk as soon as that shows.
+    last: the chunk after which the frames end, asked for on the way; None: the last one.
+
+    Raises IndexMismatchError where they are not those of the index, for a chunk as soon as that shows. A chunk that is
+    read on to has to begin with the frame that it would begin with alone, or whether a video can be cut would be a
+    matter of who makes which chunk.
     """
-    options, first, last = spec.options, chunks[0], chunks[-1]
+    options, first = spec.options, chunks[0]
     if not first.exact:
         yield from read_frames(
             spec.motion, start_seconds=options.start_seconds, end_seconds=options.end_seconds,
@@ -32,23 +41,40 @@ def read_chunks(spec: JobSpec, chunks: Sequence[JobChunk]) -> Iterator[Frame]:
     # of the first frame and the last of each: where one between them is missing, later ones take its place
     due = {chunk.read.start: chunk.start_seconds for chunk in chunks}
     due |= {chunk.read.stop - 1: chunk.last_seconds for chunk in chunks}
+    entered = {chunk.read.start: chunk for chunk in chunks[1:]}
     offset = first.start_seconds - exact_seconds(options.start_seconds)
-    indices = range(first.read.start, last.read.stop)
-    frames: Iterable[Frame] = read_frames(
-        spec.motion, start_seconds=first.start_seconds, max_frames=len(indices), options=options.source_options
-    )
+    indices = range(first.read.start, chunks[-1].read.stop)
     count = 0
-    for index, frame in zip(indices, frames, strict=False):
+    for index, frame in zip(indices, _from(spec, first, most=len(indices)), strict=False):
+        if index >= (last() if last else chunks[-1]).read.stop:
+            return
         seconds = first.start_seconds + frame.pts_seconds
         if abs(seconds - due.get(index, seconds)) > _NEAR_SECONDS:
             raise IndexMismatchError(
                 f"{spec.motion} has a picture at {float(seconds):.3f} s, where its index says that frame {index} is "
                 f"shown at {float(due[index]):.3f} s"
             )
+        if index in entered:
+            _check_entry(spec, entered[index], frame)
         yield replace(frame, index=index, pts_seconds=max(Fraction(0), frame.pts_seconds + offset))
         count += 1
     if count != len(indices):
         raise IndexMismatchError(
             f"{spec.motion} gave {count} frames from {float(first.start_seconds):.3f} s on, its index says "
             f"{len(indices)}"
+        )
+
+
+def _from(spec: JobSpec, chunk: JobChunk, *, most: int) -> Iterable[Frame]:
+    return read_frames(
+        spec.motion, start_seconds=chunk.start_seconds, max_frames=most, options=spec.options.source_options
+    )
+
+
+def _check_entry(spec: JobSpec, chunk: JobChunk, frame: Frame) -> None:
+    with closing(_from(spec, chunk, most=1)) as frames:  # type: ignore[type-var]  # it is a generator
+        entry = next(iter(frames), None)
+    if entry is None or entry.pts_seconds > _NEAR_SECONDS or not np.array_equal(entry.image, frame.image):
+        raise IndexMismatchError(
+            f"{spec.motion} gives other frames from {float(chunk.start_seconds):.3f} s on than when it is read through"
         )

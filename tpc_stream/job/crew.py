@@ -16,7 +16,7 @@ from tpc_stream.job.cutting import JobChunk
 from tpc_stream.job.devices import environment, variables_of
 from tpc_stream.job.events import ChunkFinished, ChunkRetried, Event
 from tpc_stream.job.folder import JobFolder
-from tpc_stream.job.messages import Failed, Make, Message, Ready
+from tpc_stream.job.messages import Failed, Message, Ready
 from tpc_stream.job.waiting import Waiting
 from tpc_stream.job.worker import raise_failed, work
 
@@ -100,16 +100,19 @@ def _replaced(crew: _Crew, member: _Member, waiting: Waiting, tries: Counter[int
     """Another one for a worker that died, and its chunk back among those that wait."""
     code = crew.bury(member)
     reason = f"its worker was killed by signal {-code}" if code < 0 else f"its worker ended with code {code}"
-    number = -1 if member.chunk is None else member.chunk.number
+    number = -1 if member.last is None else -2
+    what = "a worker could not begin" if member.last is None else "a worker could not go on after a chunk"
+    if member.chunk is not None:
+        number = member.chunk.number
+        what = f"chunk {number} could not be made"
     tries[number] += 1
     if tries[number] > retries:
-        what = "a worker could not begin" if number < 0 else f"chunk {number} could not be made"
         raise EngineError(
             f"{what}, {tries[number]} times: {reason}; the finished chunks are kept. Resume when the cause is gone, "
             "with fewer --workers if memory is short"
         )
     if member.chunk is not None:
-        waiting.back(member.chunk)
+        waiting.back(member.chunk, apart=True)
         yield ChunkRetried(number, tries[number] + 1, reason)
     crew.hire()
 
@@ -150,11 +153,13 @@ class _Crew:
 
     def give(self, member: _Member, waiting: Waiting) -> None:
         """The member gets a chunk of those that wait; where none does, it may go."""
-        at = [other.chunk.number for other in self._members if other.chunk is not None]
-        taken = waiting.take(after=member.last, others=at)
-        member.chunk = None if taken is None else taken[0]
+        at = [
+            other.last if other.chunk is None else other.chunk.number for other in self._members if other is not member
+        ]
+        order = waiting.take(after=member.last, others=[number for number in at if number is not None])
+        member.chunk = None if order is None else order.chunk
         try:
-            member.connection.send(None if taken is None else Make(*taken))
+            member.connection.send(order)
         except BrokenPipeError:  # it died since: its pipe tells so next
             return
         if member.chunk is None:

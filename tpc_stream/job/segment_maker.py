@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tpc_stream.bridge import WHOLE, Bridge, Part
+from tpc_stream.bridge import Bridge
 from tpc_stream.frame import AnimatedFrame, Portrait
 from tpc_stream.job.chunk_frames import read_chunks
 from tpc_stream.job.cutting import JobChunk
 from tpc_stream.job.frame_index import IndexMismatchError
 from tpc_stream.job.spec import JobSpec
+from tpc_stream.part import WHOLE, Part
 from tpc_stream.pipeline import Animator
 from tpc_stream.procrustes import warp
 from tpc_stream.profile import Profiler
@@ -26,6 +26,17 @@ from tpc_stream.sink import SinkConfig, write_video
 
 _FEW_SPANS = 1000
 """Nobody looks at a job's trace, and it must not fill the memory of a run of hours."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Chunks that follow one another, on their way."""
+
+    frames: Generator[AnimatedFrame, None, None]
+    next: int
+    """The number of the chunk whose frames come next."""
+    last: int
+    """Of the last one that is read."""
 
 
 class SegmentMaker:
@@ -43,8 +54,7 @@ class SegmentMaker:
         self._spec = spec
         options = replace(spec.options, threads=threads)
         self._animator = Animator(options, profiler=Profiler(max_trace_spans=_FEW_SPANS), pose_stage=pose_stage)
-        self._under_way: Generator[AnimatedFrame, None, None] | None = None
-        self._next = self._last = -1
+        self._run: _Run | None = None
         try:
             self._portrait = self._animator.set_reference(spec.reference)
         except BaseException:
@@ -55,16 +65,17 @@ class SegmentMaker:
         """Writes the chunk's pictures to `path`; yields the number of frames that are done, after each.
 
         onward: how many of the chunks that follow are likely to be asked for next, one after the other; work on the
-        first of them begins before this one is finished. The pictures' times are those of the whole output. Raises
+        first of them begins before this one is finished. Fewer than was said at the chunk before are those that are
+        not begun. The pictures' times are those of the whole output. Raises
         IndexMismatchError where the input's frames are not those of its index, and what `write_video` raises.
         """
         spec, outputs, done = self._spec, self._spec.outputs, 0
         config = SinkConfig(
             codec=outputs.settled_codec, crf=outputs.crf, frame_rate=spec.rate, time_base=spec.time_base
         )
-        frames = self._frames_of(chunk, onward)
+        run = self._run_to(chunk, onward)
         try:
-            with closing(_taken(frames, chunk)) as taken:
+            with closing(_taken(run.frames, chunk)) as taken:
                 for _ in write_video(taken, path, config=config):
                     done += 1
                     yield done
@@ -73,22 +84,32 @@ class SegmentMaker:
                     f"{spec.motion} gave {done} of the frames {chunk.frames.start} to {chunk.frames.stop - 1}, which "
                     "is not what its index says"
                 )
-        except BaseException:
-            self._drop()
+        except BaseException as error:
+            try:
+                self._drop()
+            except Exception as second:  # what went wrong first is the one to tell
+                error.add_note(str(second))
             raise
-        self._next = chunk.number + 1
+        run.next = chunk.number + 1
 
-    def _frames_of(self, chunk: JobChunk, onward: int) -> Iterator[AnimatedFrame]:
-        """The stream that comes to this chunk's frames next."""
-        if self._under_way is None or chunk.number != self._next or chunk.number > self._last:
-            self._drop()
-            self._last = chunk.number + onward
-            self._under_way = self._animated(self._spec.chunks[chunk.number : self._last + 1])
-        return self._under_way
+    def _run_to(self, chunk: JobChunk, onward: int) -> _Run:
+        """The run that comes to this chunk's frames next."""
+        run, last = self._run, chunk.number + onward
+        if run is not None and run.next == chunk.number <= run.last:
+            run.last = min(run.last, last)
+            return run
+        self._drop()
+        self._run = run = _Run(self._animated(self._spec.chunks[chunk.number : last + 1]), chunk.number, last)
+        return run
+
+    def _last(self) -> JobChunk:
+        assert self._run is not None
+        return self._spec.chunks[self._run.last]
 
     def _animated(self, chunks: Sequence[JobChunk]) -> Generator[AnimatedFrame, None, None]:
         spec = self._spec
-        animated = self._animator.animate(read_chunks(spec, chunks), parts=_parts(spec.chunks, chunks))
+        read = read_chunks(spec, chunks, last=self._last)
+        animated = self._animator.animate(read, parts=_parts(spec.chunks, chunks))
         with closing(animated):  # type: ignore[type-var]
             if not spec.outputs.side_by_side:
                 yield from animated
@@ -98,9 +119,12 @@ class SegmentMaker:
 
     def _drop(self) -> None:
         """What is under way is not wanted any more."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.close()
+        if self._run is None:
+            return
+        try:
+            self._run.frames.close()  # its reader asks for the run until it has ended
+        finally:
+            self._run = None
 
     def close(self) -> None:
         """Closes the engines."""
@@ -129,9 +153,10 @@ def _taken(frames: Iterator[AnimatedFrame], chunk: JobChunk) -> Generator[Animat
 def _parts(every: Sequence[JobChunk], chunks: Sequence[JobChunk]) -> list[Part]:
     if not chunks[0].exact:
         return [WHOLE]
-    following = {one.number: other for one, other in pairwise(every)}
+    following: tuple[JobChunk | None, ...] = (*every[chunks[0].number + 1 : chunks[-1].number + 2], None)
     return [
-        Part(chunk.read, chunk.denoised, chunk.frames, _bridge(chunk, following.get(chunk.number))) for chunk in chunks
+        Part(chunk.read, chunk.denoised, chunk.frames, _bridge(chunk, other))
+        for chunk, other in zip(chunks, following, strict=False)
     ]
 
 
