@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from tpc_stream.commands.shell import Verbose, set_verbosity
+from tpc_stream.commands.shell import Verbose, console, set_verbosity
 
 
 def inspect(
@@ -19,7 +18,7 @@ def inspect(
 
     if verbose:
         set_verbosity(verbose)
-    Console().print(describe(path))
+    console(stderr=False).print(describe(path))
 
 
 def doctor(verbose: Verbose = 0) -> None:
@@ -28,5 +27,5 @@ def doctor(verbose: Verbose = 0) -> None:
 
     if verbose:
         set_verbosity(verbose)
-    healthy = examine(Console())
+    healthy = examine(console(stderr=False))
     raise typer.Exit(0 if healthy else 1)

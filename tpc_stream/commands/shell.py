@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Annotated
 
 import typer
@@ -18,12 +19,16 @@ EXIT_TERMINATED = 143
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more, with a traceback on errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
+_PIPED_COLUMNS = 160
 _said_verbose = False
 
 
-def console() -> Console:
-    """Messages go to stderr, so that stdout stays free."""
-    return Console(stderr=True)
+def console(*, stderr: bool = True) -> Console:
+    """Messages go to stderr, so that stdout stays free; in a pipe or a file no line is broken that need not be."""
+    made = Console(stderr=stderr)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PIPED_COLUMNS
+    return made
 
 
 def set_verbosity(verbose: int) -> None:
