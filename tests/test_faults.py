@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tpc_stream.pipeline
+import tpc_stream.relay
 from tests.fake_clock import time_limit
 from tests.live_streams import broadcasting, wait_until
 from tests.synthetic import body, frame
@@ -144,7 +145,7 @@ def test_an_error_in_any_stage_stops_every_thread(
     elif name in ("condition", "denoise"):
         monkeypatch.setattr(Denoiser, name, staticmethod(failing))
     else:
-        monkeypatch.setattr(tpc_stream.pipeline, name, failing)
+        monkeypatch.setattr(tpc_stream.relay if name == "calibrate" else tpc_stream.pipeline, name, failing)
     before = threading.active_count()
     camera = Camera(Ticking(10**6))
     with pytest.raises(EngineError, match=f"{name} is broken"):
