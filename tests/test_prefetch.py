@@ -241,6 +241,24 @@ def test_upstream_that_does_not_come_back_is_left_with_a_warning() -> None:
     thread.join(10)
 
 
+def test_what_computes_is_waited_for_without_a_limit() -> None:
+    release, ended = threading.Event(), list[str]()
+
+    def computing() -> Iterator[int]:
+        yield 0
+        release.wait()
+        ended.append("pass")
+        yield 1
+
+    stream = prefetch(computing(), depth=2, name="ahead")
+    next(stream)
+    timer = threading.Timer(0.2, release.set)
+    timer.start()
+    stream.close(timeout_seconds=None)
+    assert ended == ["pass"] and all(t.name != "ahead" for t in threading.enumerate())
+    timer.join()
+
+
 def test_interrupt_while_the_consumer_waits() -> None:
     release = threading.Event()
 
