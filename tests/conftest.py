@@ -7,10 +7,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.tiny_bundle import make_tiny_bundle
+
+if TYPE_CHECKING:
+    from tpc_stream.job.spec import JobSpec
 
 AsAUser = Callable[[], AbstractContextManager[None]]
 NOBODY = 65534  # the user and group of that name on Linux
@@ -89,3 +93,30 @@ def as_a_user() -> Iterator[AsAUser]:
                     path.chmod(0o700)
 
         yield user
+
+
+@pytest.fixture(scope="module")
+def someone_known() -> Iterator[None]:
+    """Finding somebody in a reference takes a second in each job: here it is known who stands where."""
+    from tests.made_job import known_person  # jobs: only for who asks
+
+    with known_person():
+        yield
+
+
+@pytest.fixture
+def spec(tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> JobSpec:
+    """A job of four chunks; lossless, so that its pictures are the network's."""
+    from tests.made_job import job_spec
+
+    return job_spec(tiny, reference, motion, tmp_path / "out.mkv", codec="ffv1")
+
+
+@pytest.fixture(scope="module")
+def whole(
+    someone_known: None, tiny: Path, reference: Path, motion: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """That job's video, made without interruption."""
+    from tests.made_job import never_interrupted
+
+    return never_interrupted(tiny, reference, motion, tmp_path_factory.mktemp("whole") / "whole.mkv")

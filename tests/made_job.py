@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def run_alone(spec: JobSpec, *, keep: bool = False) -> list[Event]:
 
 def run_until(spec: JobSpec, finished: int) -> JobFolder:
     """Stops, as Ctrl-C does, once so many chunks are finished."""
-    events = cast(Generator[Event, None, None], run_job(spec, config=JobConfig(pose_stage=walker.poses)))
+    events = run_job(spec, config=JobConfig(pose_stage=walker.poses))
     for event in events:
         finished -= isinstance(event, ChunkFinished)
         if not finished:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def walking_enter(job: dict[str, Any], numbers: list[int]) -> Iterator[tuple[Any
         yield answer
 
 
-def run_on_ray(spec: JobSpec, *, retries: int = 2, keep: bool = False, **config: Any) -> Iterator[Event]:
+def run_on_ray(spec: JobSpec, *, retries: int = 2, keep: bool = False, **config: Any) -> Generator[Event, None, None]:
     """The job on the Ray that the tests are connected to."""
     ray = RayConfig(**{"address": "local", "workers": 2, **config})
     ours = JobConfig(retries=retries, keep=keep)

@@ -49,13 +49,9 @@ def stand_in(recorded: Recorded) -> Iterator[Recorded]:
 
 
 def _tensorrt(recorded: Recorded) -> ModuleType:
-    class Severity(IntEnum):
-        INTERNAL_ERROR, ERROR, WARNING = range(3)
-
     class ILogger:
-        pass
-
-    ILogger.Severity = Severity  # type: ignore[attr-defined]
+        class Severity(IntEnum):
+            INTERNAL_ERROR, ERROR, WARNING = range(3)
 
     class IProgressMonitor:
         pass
@@ -96,7 +92,7 @@ def _tensorrt(recorded: Recorded) -> ModuleType:
             monitor.phase_finish("Timing")
             monitor.phase_finish("Building engine")
             if recorded.build_error:
-                self.logger.log(Severity.ERROR, recorded.build_error)
+                self.logger.log(ILogger.Severity.ERROR, recorded.build_error)
                 return None
             recorded.calls.append(("build", network.path, config.profiles[0].shapes))
             return json.dumps({"stand-in plan of": network.path, "sums": network.sums, "model": network.model}).encode()
@@ -132,7 +128,7 @@ def _tensorrt(recorded: Recorded) -> ModuleType:
             try:
                 return _Engine(recorded, json.loads(plan), TensorIOMode)
             except ValueError:
-                self.logger.log(Severity.ERROR, "magic tag does not match")
+                self.logger.log(ILogger.Severity.ERROR, "magic tag does not match")
                 return None
 
     return module(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,12 @@ def test_a_cut_is_held_against_the_same_step_without_one() -> None:
 
 
 def test_an_hour_that_is_not_as_it_must_be_is_told() -> None:
-    good = {"frames": 10, "expected": 10, "chunks": 1, "picture_off_seconds": 0.0, "sound_off_seconds": 0.03}
-    rest = {"mb_per_1000": 0.0, "resident": (1.0,), "seconds": 1.0}
-    assert Hour(**good, **rest).failures() == []  # type: ignore[arg-type]
-    bad = good | {"frames": 9, "picture_off_seconds": 0.01}
-    failures = Hour(**bad, **(rest | {"mb_per_1000": 0.2})).failures()  # type: ignore[arg-type]
+    good = Hour(
+        frames=10, expected=10, chunks=1, picture_off_seconds=0.0, sound_off_seconds=0.03, mb_per_1000=0.0,
+        resident=(1.0,), seconds=1.0,
+    )  # fmt: skip
+    assert good.failures() == []
+    failures = replace(good, frames=9, picture_off_seconds=0.01, mb_per_1000=0.2).failures()
     assert [failure.split()[0] for failure in failures] == ["9", "sound", "memory"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +22,11 @@ from tpc_stream.job.run_job import JobConfig
 INDEX = FrameIndex(tuple(range(48)), Fraction(1, 25), "")
 
 
-def chunks_of(frames: range, **ours: object) -> tuple[JobChunk, ...]:
-    config = {"chunk_frames": 16, "stride_frames": 4, "overlap_frames": 4, "warm_up_seconds": Fraction(1, 5)} | ours
-    return cut(INDEX, frames, config=CutConfig(**config))  # type: ignore[arg-type]
+CUT = CutConfig(chunk_frames=16, stride_frames=4, overlap_frames=4, warm_up_seconds=Fraction(1, 5))
+
+
+def chunks_of(frames: range, **ours: Any) -> tuple[JobChunk, ...]:
+    return cut(INDEX, frames, config=replace(CUT, **ours))
 
 
 @pytest.fixture

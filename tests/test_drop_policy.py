@@ -76,7 +76,7 @@ def test_none_asks_its_producer_to_wait() -> None:
 
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(InputError, match="'newest'"):
-        Line(capacity=1, policy="newest")  # type: ignore[arg-type]
+        Line(capacity=1, policy="newest")  # type: ignore[arg-type]  # what a caller without types may give
 
 
 @pytest.mark.parametrize("policy", ["latest", "oldest", "adaptive"])

@@ -72,7 +72,7 @@ def test_auto_is_for_backends_on_a_gpu(choice: HwAccel, backend: str, comes_to: 
 
 def test_another_word_is_refused() -> None:
     with pytest.raises(InputError, match="hwaccel is one of auto, cuda, none, got 'vulkan'"):
-        AnimateOptions(hwaccel="vulkan")  # type: ignore[arg-type]
+        AnimateOptions(hwaccel="vulkan")  # type: ignore[arg-type]  # as a caller without types may
 
 
 def _pictures(choice: HwAccel, project: Path) -> np.ndarray:

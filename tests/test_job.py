@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench import walker
-from tests.made_job import job_spec, known_person, made, never_interrupted, resumed, run_alone, run_until, same
+from tests.made_job import job_spec, made, resumed, run_alone, run_until, same
 from tpc_stream.errors import InputError, SinkError
 from tpc_stream.frame import Frame, PosedFrame
 from tpc_stream.job.events import Finished, Started, event_to_json
@@ -23,21 +23,7 @@ from tpc_stream.job.segment_maker import SegmentMaker
 from tpc_stream.job.spec import JobSpec, make_spec
 from tpc_stream.job.status import job_status
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _known_person() -> Iterator[None]:
-    with known_person():
-        yield
-
-
-@pytest.fixture
-def spec(tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> JobSpec:
-    return job_spec(tiny, reference, motion, tmp_path / "out.mkv", codec="ffv1")
-
-
-@pytest.fixture(scope="module")
-def whole(tiny: Path, reference: Path, motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return never_interrupted(tiny, reference, motion, tmp_path_factory.mktemp("whole") / "whole.mkv")
+pytestmark = pytest.mark.usefixtures("someone_known")
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(8, 0), (8, 4)])

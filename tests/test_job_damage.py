@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 
 import av
 import pytest
 
 from tests.made_job import (
     job_spec,
-    known_person,
-    never_interrupted,
     pictures,
     resumed,
     run_alone,
@@ -33,21 +33,7 @@ from tpc_stream.job.spec import JobSpec, make_spec
 from tpc_stream.job.status import job_status
 from tpc_stream.job.worker import work
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _known_person() -> Iterator[None]:
-    with known_person():
-        yield
-
-
-@pytest.fixture
-def spec(tiny: Path, reference: Path, motion: Path, tmp_path: Path) -> JobSpec:
-    return job_spec(tiny, reference, motion, tmp_path / "out.mkv", codec="ffv1")
-
-
-@pytest.fixture(scope="module")
-def whole(tiny: Path, reference: Path, motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return never_interrupted(tiny, reference, motion, tmp_path_factory.mktemp("whole") / "whole.mkv")
+pytestmark = pytest.mark.usefixtures("someone_known")
 
 
 def test_a_damaged_segment_is_made_anew(spec: JobSpec, whole: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,7 +194,7 @@ def test_a_worker_that_is_not_like_the_job_is_refused(
         monkeypatch.setattr("tpc_stream.job.fingerprint.package_version", lambda name: "9.9")
     told: list[object] = []
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    work(_Pipe(told), folder.path, 1)  # type: ignore[arg-type]
+    work(cast(Connection, _Pipe(told)), folder.path, 1)
     (failed,) = told
     assert isinstance(failed, Failed) and failed.kind == "InputError"
     named = {"bundle": "bundle's manifest (sha256) was", "version": "is 9.9", "input": "driving video's size"}

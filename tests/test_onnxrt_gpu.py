@@ -17,7 +17,7 @@ from tests.with_gpu import skip_without_gpu
 from tpc_stream.backends import open_backend
 from tpc_stream.backends.onnxrt import OnnxRuntimeBackend
 from tpc_stream.backends.onnxrt_device import OrtDevice, Place
-from tpc_stream.backends.onnxrt_gpu import BoundEngine
+from tpc_stream.backends.onnxrt_gpu import BoundEngine, OnnxRuntimeGpuBackend
 from tpc_stream.backends.onnxrt_providers import PROVIDERS, Provider, nodes_by_provider, open_session
 from tpc_stream.bundle import Bundle, open_bundle
 from tpc_stream.errors import BackendError, EngineError, InputError
@@ -143,7 +143,8 @@ def test_the_gpu_gives_what_the_cpu_gives(bundle: Bundle, setting: str) -> None:
     assert PROVIDERS[setting].name in backend.describe()
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, atol=2e-2)
-    device = backend.device  # type: ignore[attr-defined]
+    assert isinstance(backend, OnnxRuntimeGpuBackend)
+    device = backend.device
     assert device.usable, "arrays stay on the GPU"
     sent = device.send(latents)
     together = device.joined([device.rows(sent, 0, 1), device.rows(sent, 1, 3)])

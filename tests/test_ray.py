@@ -178,7 +178,7 @@ def test_the_end_of_the_job_is_the_end_of_its_tasks(spec: JobSpec, orders: Path,
         events = run_on_ray(spec)
         assert any(isinstance(event, FramesMade) for event in events)
         assert cluster.available_resources().get("CPU", 0) < 2
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         until = time.monotonic() + 20
         while cluster.available_resources().get("CPU", 0) < 2:  # they would go on for a minute
             assert time.monotonic() < until

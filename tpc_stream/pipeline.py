@@ -10,7 +10,7 @@ sink                  the caller's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -130,7 +130,7 @@ class Animator:
         """The motion, opened as the options say; close it when done. Errors as of `motion.open_motion`."""
         return open_as(self.options, motion, profiler=self.profiler)
 
-    def animate(self, motion: Driving, *, parts: Sequence[Part] = (WHOLE,)) -> Iterator[AnimatedFrame]:
+    def animate(self, motion: Driving, *, parts: Sequence[Part] = (WHOLE,)) -> Generator[AnimatedFrame, None, None]:
         """Yields one animated frame for every frame of the motion, in order; of a live one, for those that it keeps.
 
         Args:
@@ -143,7 +143,7 @@ class Animator:
             raise InputError("there is no reference yet: call set_reference() before animate()")
         return self._animate(motion, self.portrait, Relay(parts))
 
-    def _animate(self, motion: Driving, portrait: Portrait, relay: Relay) -> Iterator[AnimatedFrame]:
+    def _animate(self, motion: Driving, portrait: Portrait, relay: Relay) -> Generator[AnimatedFrame, None, None]:
         profiler, stage = self.profiler, self.profiler.stage
         with ExitStack() as queues:
             if isinstance(motion, str | Path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from tpc_stream.errors import InputError, SourceError
@@ -73,7 +73,7 @@ def read_frames(
     max_frames: int | None = None,
     report: SourceReport | None = None,
     options: SourceOptions | None = None,
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """The source's frames with start_seconds <= time < end_seconds, upright, in RGB.
 
     Times count from the source's first frame; a frame's pts_seconds from start_seconds. Variable rates keep their
@@ -87,7 +87,9 @@ def read_frames(
     return _frames(_name(url), wanted, report if report is not None else SourceReport(), options or SourceOptions())
 
 
-def _frames(name: str, wanted: SourceRange, report: SourceReport, options: SourceOptions) -> Iterator[Frame]:
+def _frames(
+    name: str, wanted: SourceRange, report: SourceReport, options: SourceOptions
+) -> Generator[Frame, None, None]:
     pictures = find_pictures(name)
     if pictures is not None:
         yield from picture_frames(name, pictures, wanted, report, options)

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     clock = Clock(device)
     system = with_weights(sizes, "tiny", PASSES_OF, device=device)
     if not sizes.tiny:
-        system.half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        system.half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub has no overload for it alone
     if sizes.tiny:
         torch.set_num_threads(1)
     graph = graphs_of(system, sizes)[PASSES_OF]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from tpc_stream.cluster.connection import connected
@@ -13,11 +13,11 @@ from tpc_stream.job.events import Event
 from tpc_stream.job.run_job import JobConfig
 from tpc_stream.job.spec import JobSpec
 
-Run = Callable[[JobConfig], Iterator[Event]]
+Run = Callable[[JobConfig], Generator[Event, None, None]]
 """`run_job` or `resume_job` of a job: all but its config."""
 
 
-def on_ray(run: Run, spec: JobSpec, *, ray: RayConfig, config: JobConfig) -> Iterator[Event]:
+def on_ray(run: Run, spec: JobSpec, *, ray: RayConfig, config: JobConfig) -> Generator[Event, None, None]:
     """Runs the job with its chunks made on the cluster; yields what happens. Closing it leaves nothing running there.
 
     spec: of that job, which says what a chunk needs. Raises ClusterError where there is no cluster, or no room in it;

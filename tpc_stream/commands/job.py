@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -102,21 +102,21 @@ def read_ray(address: str | None, store: str | None, workers: int | None) -> Ray
 
 
 def _on_ray(
-    run: Callable[[JobConfig], Iterator[Event]], spec: JobSpec, ray: RayConfig, config: JobConfig
-) -> Iterator[Event]:
+    run: Callable[[JobConfig], Generator[Event, None, None]], spec: JobSpec, ray: RayConfig, config: JobConfig
+) -> Generator[Event, None, None]:
     from tpc_stream.cluster.on_ray import on_ray
 
     return on_ray(run, spec, ray=ray, config=config)
 
 
-def _follow(events: Iterator[Event], folder: JobFolder, *, progress: Literal["json"] | None) -> None:
+def _follow(events: Generator[Event, None, None], folder: JobFolder, *, progress: Literal["json"] | None) -> None:
     from tpc_stream.job.watching import print_json, watch
 
     try:
         with terminable():
             finished = print_json(events) if progress == "json" else watch(events, console=console())
     except KeyboardInterrupt as signalled:
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         print(f"interrupted; go on with: tpc-stream resume {folder.path}", file=sys.stderr)
         raise typer.Exit(EXIT_TERMINATED if isinstance(signalled, Terminated) else EXIT_INTERRUPTED) from None
     except TpcStreamError as error:

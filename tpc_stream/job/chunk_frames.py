@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -65,15 +65,15 @@ def read_chunks(
         )
 
 
-def _from(spec: JobSpec, chunk: JobChunk, *, most: int) -> Iterable[Frame]:
+def _from(spec: JobSpec, chunk: JobChunk, *, most: int) -> Generator[Frame, None, None]:
     return read_frames(
         spec.motion, start_seconds=chunk.start_seconds, max_frames=most, options=spec.options.source_options
     )
 
 
 def _check_entry(spec: JobSpec, chunk: JobChunk, frame: Frame) -> None:
-    with closing(_from(spec, chunk, most=1)) as frames:  # type: ignore[type-var]  # it is a generator
-        entry = next(iter(frames), None)
+    with closing(_from(spec, chunk, most=1)) as frames:
+        entry = next(frames, None)
     if entry is None or entry.pts_seconds > _NEAR_SECONDS or not np.array_equal(entry.image, frame.image):
         raise IndexMismatchError(
             f"{spec.motion} gives other frames from {float(chunk.start_seconds):.3f} s on than when it is read through"

@@ -83,7 +83,7 @@ def measure(
         writing = partial(write_video, path=path, config=SinkConfig(frame_rate=DEFAULT_RATE))
         # from the middle, where people are that may not have come yet at the start
         frames = read_frames(motion, start_seconds=length / 2 if length > 2 * seconds else 0)
-        with closing(frames):  # type: ignore[type-var]  # it is a generator
+        with closing(frames):
             found = forecast(animator, seconds=seconds, pictures=islice(frames, _MOST_FRAMES), writing=writing)
         written = path.stat().st_size
         tracker = _tracker_seconds(animator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -68,7 +68,7 @@ class JobConfig:
         return max(1, len(os.sched_getaffinity(0)) // self.workers)
 
 
-def run_job(spec: JobSpec, *, config: JobConfig | None = None) -> Iterator[Event]:
+def run_job(spec: JobSpec, *, config: JobConfig | None = None) -> Generator[Event, None, None]:
     """Makes the job's output, beginning with what its folder holds already; yields what happens.
 
     Closing it, or Ctrl-C, keeps the finished chunks. Raises InputError where the folder holds another job or another
@@ -94,7 +94,7 @@ def run_job(spec: JobSpec, *, config: JobConfig | None = None) -> Iterator[Event
         yield from _work(folder, _settled(folder, spec), config)
 
 
-def resume_job(folder: JobFolder, *, config: JobConfig | None = None) -> Iterator[Event]:
+def resume_job(folder: JobFolder, *, config: JobConfig | None = None) -> Generator[Event, None, None]:
     """Goes on with the job in a folder. Raises InputError where its input, bundle or versions changed; as `run_job`."""
     config = config or JobConfig()
     if (frames := folder.placed()) is not None:  # its manifest may be gone: it was killed while it removed the folder

@@ -110,7 +110,7 @@ class SegmentMaker:
         spec = self._spec
         read = read_chunks(spec, chunks, last=self._last)
         animated = self._animator.animate(read, parts=_parts(spec.chunks, chunks))
-        with closing(animated):  # type: ignore[type-var]
+        with closing(animated):
             if not spec.outputs.side_by_side:
                 yield from animated
                 return
