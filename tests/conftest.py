@@ -120,3 +120,14 @@ def whole(
     from tests.made_job import never_interrupted
 
     return never_interrupted(tiny, reference, motion, tmp_path_factory.mktemp("whole") / "whole.mkv")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: threads that wait for each other cost more than small sizes gain."""
+    import torch  # only for who asks
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

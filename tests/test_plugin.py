@@ -29,13 +29,10 @@ STEPS = (901, 601, 301, 1)
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def quiet(one_thread: None) -> Iterator[None]:
     with torch.no_grad():
         yield
     torch.set_grad_enabled(True)  # the examples switch it off
-    torch.set_num_threads(threads)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

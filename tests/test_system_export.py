@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from export.__main__ import main
 from export.tensorrt_check import check_tensorrt
@@ -38,11 +37,8 @@ EACH = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for
 
 
 @pytest.fixture(scope="module")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # of graphs this small, more threads make less haste
-    yield exporter(tmp_path_factory.mktemp("systems"))
-    torch.set_num_threads(before)
+def export(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return exporter(tmp_path_factory.mktemp("systems"))
 
 
 class Stream:

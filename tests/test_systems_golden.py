@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +15,7 @@ from export.golden.dreampose import DreamPoseRun
 from export.golden.golden_set import NAMES, find_sets, read_set
 from tpc_stream.errors import CheckpointError
 
-pytestmark = pytest.mark.samples
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [pytest.mark.samples, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.mark.parametrize("name", NAMES)

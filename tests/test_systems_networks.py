@@ -24,12 +24,9 @@ from tpc_stream.errors import InputError
 
 
 @pytest.fixture(autouse=True)
-def no_gradients() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def no_gradients(one_thread: None) -> Iterator[None]:
     with torch.no_grad():
         yield
-    torch.set_num_threads(before)
 
 
 disco = cache(lambda: random_system("disco"))

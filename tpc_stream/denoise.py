@@ -107,7 +107,7 @@ class Denoiser:
 
     def condition(self, frames: Iterable[PartFrame]) -> Iterator[ConditionedFrame]:
         """Cuts each part into chunks, and gives each its noise, poses and calibrated pictures; one out for each frame
-        that is denoised. A part knows nothing of the parts before it: what they are given for one, so it is alone."""
+        that is denoised. A part knows nothing of the parts before it, so that it is what it would be alone."""
         for part, items in groupby(frames, key=lambda item: item.part):
             self._network.forget_calibrated()
             yield from self._conditioned(part, (item.item for item in items))
