@@ -21,7 +21,7 @@ from export.mannequin.batches import (
     plain_batches,
     warp,
 )
-from export.mannequin.bundle import case_axes, write_bundle
+from export.mannequin.bundle import About, case_axes, write_bundle
 from export.mannequin.dataset import Latents, Pictures, as_reference, seen_keypoints, write_latents
 from export.mannequin.graphs import GraphSpec, export_graph, graph_specs, parity, round_weights
 from export.mannequin.networks import Autoencoder, Widths
@@ -197,7 +197,7 @@ def test_parity_sees_other_weights(specs: dict[str, GraphSpec], tmp_path: Path) 
 
 
 def test_a_written_manifest_names_its_files(specs: dict[str, GraphSpec], tmp_path: Path) -> None:
-    write_bundle(tmp_path, [specs["pose"]], version="7", origin="a test", size=SIZE, channels=4)
+    write_bundle(tmp_path, [specs["pose"]], About(version="7", origin="a test", size=SIZE, channels=4))
     manifest = tomllib.loads((tmp_path / "manifest.toml").read_text())
     assert manifest["version"] == "7" and manifest["latent"]["channels"] == 4
     digest = hashlib.sha256((tmp_path / "pose.onnx").read_bytes()).hexdigest()

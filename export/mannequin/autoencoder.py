@@ -98,8 +98,9 @@ def train_autoencoder(
     torch.save({"weights": model.state_dict(), "person_psnr_db": figure, "steps": step}, folder / "autoencoder.pt")
 
 
-def load_autoencoder(folder: Path, widths: Widths) -> Autoencoder:
-    """What `train_autoencoder` wrote, in evaluation mode."""
+def load_autoencoder(folder: Path, widths: Widths, *, checkpoint: Path | None = None) -> Autoencoder:
+    """In evaluation mode: what `train_autoencoder` wrote, or what came with an animator's polished checkpoint."""
+    polished = None if checkpoint is None else torch.load(checkpoint, map_location="cpu").get("autoencoder")
     model = Autoencoder(widths)
-    model.load_state_dict(torch.load(folder / "autoencoder.pt", map_location="cpu")["weights"])
+    model.load_state_dict(polished or torch.load(folder / "autoencoder.pt", map_location="cpu")["weights"])
     return model.eval().to(memory_format=torch.channels_last)

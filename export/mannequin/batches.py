@@ -37,6 +37,8 @@ class Batch:
     """Latents [B / TARGETS, z, h, w] and mattes [B / TARGETS, 1, h, w]; None where the reference is dropped."""
     calibrated: tuple[Tensor, Tensor] | None = None
     """Latents and mattes of one calibrated reference for each target; None in training-free use of calibration."""
+    pictures: tuple[Tensor, Tensor] | None = None
+    """The targets themselves: images [B, 3, S, S] in [-1, 1] and mattes [B, 1, S, S]; only where they are learned."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch in a device's memory."""
@@ -45,7 +47,7 @@ class Batch:
             return None if pair is None else (pair[0].to(device), pair[1].to(device))
 
         targets, mattes, keypoints = (a.to(device) for a in (self.targets, self.mattes, self.keypoints))
-        return Batch(targets, mattes, keypoints, put(self.reference), put(self.calibrated))
+        return Batch(targets, mattes, keypoints, put(self.reference), put(self.calibrated), put(self.pictures))
 
 
 Batches = Callable[[np.random.Generator, int], Batch]
@@ -88,8 +90,10 @@ def _chances(keypoints: NDArray[np.float32], lean: float) -> NDArray[np.float64]
     return chances / chances.sum()
 
 
-def plain_batches(data: Latents, *, drop: float = 0.03, lean: float = LEAN) -> Batches:
-    """Batches with the reference alone, dropped for a whole batch with probability `drop`."""
+def plain_batches(
+    data: Latents, *, drop: float = 0.03, lean: float = LEAN, pictures: Pictures | None = None
+) -> Batches:
+    """Batches with the reference alone, dropped for a whole batch with probability `drop`; with pictures if given."""
     chances = _chances(data.keypoints, lean)
 
     def batch(rng: np.random.Generator, groups: int) -> Batch:
@@ -99,7 +103,10 @@ def plain_batches(data: Latents, *, drop: float = 0.03, lean: float = LEAN) -> B
         erring = (f[:, 0] < ERRING) & (rng.random(groups) < 0.9)
         reference = _pick(data, g, f[:, 0] + np.where(erring, GROUP, 0)) if rng.random() >= drop else None
         keypoints = torch.from_numpy(seen_keypoints(rng, data.keypoints[flat, targets]))
-        return Batch(clean, mattes, keypoints, reference)
+        shown = None
+        if pictures is not None:
+            shown = to_tensors(np.stack([pictures.group(int(a))[0][b] for a, b in zip(flat, targets, strict=True)]))
+        return Batch(clean, mattes, keypoints, reference, pictures=shown)
 
     return batch
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from export.mannequin.autoencoder import load_autoencoder
-from export.mannequin.graphs import GraphSpec, Shape, export_graph, graph_specs, parity, round_weights
+from export.mannequin.enlarge import load_enlarging
+from export.mannequin.graphs import Coder, GraphSpec, Shape, export_graph, graph_specs, parity, round_weights
 from export.mannequin.render import SIZE
 from export.mannequin.trainer import load_animator
 
@@ -20,7 +22,7 @@ _CASES: tuple[dict[str, int], ...] = (
     {"F": 2, "U": 1, "no_calibrated": 1, "no_reference": 1},
 )
 _HEADER = """format = 1
-name = "mannequin"
+name = "{name}"
 version = "{version}"
 licence = "Apache-2.0"
 origin = "{origin}"
@@ -31,13 +33,13 @@ height = {size}
 
 [latent]
 channels = {channels}
-downscale = 4
+downscale = {downscale}
 
 [window]
 length = 8
-overlap = 0
+overlap = {overlap}
 max_length = 64
-temporal = false      # the frames of a window do not see each other
+temporal = {temporal}      # the frames of a window{note} see each other
 noise_period = 1      # all frames start from the same noise
 
 [sampling]
@@ -49,7 +51,7 @@ guidance_scale = 1.0
 [conditioning]
 kind = "bank"
 screened = true       # pictures are mid grey outside the person before they are encoded
-schedules = ["window", "diagonal"]
+schedules = [{schedules}]
 """
 
 
@@ -70,13 +72,40 @@ def _table(kind: str, name: str, shapes: dict[str, Shape], spec: GraphSpec) -> s
     return "\n".join(lines) + "\n"
 
 
-def write_bundle(folder: Path, specs: list[GraphSpec], *, version: str, origin: str, size: int, channels: int) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the manifest says beside the graphs."""
+
+    name: str = "mannequin"
+    version: str
+    origin: str
+    size: int
+    """Pixels a side."""
+    channels: int
+    """Of latents."""
+    downscale: int = 4
+    temporal: bool = False
+    """Whether the frames of a window see each other: windows then overlap by half, so that they agree where they meet,
+    and the diagonal schedule, whose chunks see nothing of each other, is not offered."""
+
+    def header(self) -> str:
+        """The manifest up to the graphs."""
+        return _HEADER.format(
+            **{f.name: getattr(self, f.name) for f in fields(self) if f.name != "temporal"},
+            overlap=4 if self.temporal else 0,
+            temporal="true " if self.temporal else "false",
+            note="" if self.temporal else " do not",
+            schedules='"window"' if self.temporal else '"window", "diagonal"',
+        )
+
+
+def write_bundle(folder: Path, specs: list[GraphSpec], about: About) -> float:
     """Export every graph, check it, write manifest.toml; returns the worst difference.
 
     Raises ValueError if a graph differs from its torch module by more than ALLOWED_DIFFERENCE.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text, worst = _HEADER.format(version=version, origin=origin, size=size, channels=channels), 0.0
+    text, worst = about.header(), 0.0
     for spec in specs:
         round_weights(spec.module)
         path = folder / f"{spec.name}.onnx"
@@ -99,16 +128,24 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="export mannequin bundle", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".mannequin"), help="folder of the trained weights")
     parser.add_argument("--checkpoint", default="animator.pt", help="file in --data")
-    parser.add_argument("--out", type=Path, default=Path("engines/mannequin"))
+    parser.add_argument(
+        "--decoder", help="file in --data that `polish --size 256` wrote: makes the bundle of 256 pixels"
+    )
+    parser.add_argument("--out", type=Path, help="folder (default: engines/mannequin, engines/mannequin-256)")
     parser.add_argument("--version", default="1")
     parser.add_argument("--origin", default="trained from nothing on rendered people, see MODEL_CARD.md")
     options = parser.parse_args(argv)
     animator = load_animator(options.data / options.checkpoint)
-    specs = graph_specs(load_autoencoder(options.data, animator.widths), animator, size=SIZE)
-    worst = write_bundle(
-        options.out, specs, version=options.version, origin=options.origin, size=SIZE,
-        channels=animator.widths.latent_channels,
+    coder: Coder = load_autoencoder(options.data, animator.widths, checkpoint=options.data / options.checkpoint)
+    name, size = "mannequin", SIZE
+    if options.decoder is not None:
+        coder, name, size = load_enlarging(options.data / options.decoder, coder), f"mannequin-{2 * SIZE}", 2 * SIZE
+    folder = options.out or Path("engines") / name
+    about = About(
+        name=name, version=options.version, origin=options.origin, size=size, downscale=coder.DOWNSCALE,
+        channels=animator.widths.latent_channels, temporal=animator.widths.temporal,
     )  # fmt: skip
-    weight = sum(f.stat().st_size for f in options.out.iterdir()) / 1e6
-    print(f"{options.out}: {weight:.1f} MB, differs from torch by at most {worst:.1e} of the largest value")
+    worst = write_bundle(folder, graph_specs(coder, animator, size=size), about)
+    weight = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
+    print(f"{folder}: {weight:.1f} MB, differs from torch by at most {worst:.1e} of the largest value")
     return 0

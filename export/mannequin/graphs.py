@@ -13,7 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from export.mannequin.animator import Animator, UNet
+from export.mannequin.enlarge import EnlargingAutoencoder
 from export.mannequin.networks import Autoencoder
+
+Coder = Autoencoder | EnlargingAutoencoder
 
 LEVELS = UNet.ATTENTIONS
 
@@ -21,7 +24,7 @@ LEVELS = UNet.ATTENTIONS
 class Encode(nn.Module):
     """images [N, 3, H, W] in [-1, 1], mid grey outside mattes [N, 1, H, W] -> latents [N, C, h, w]."""
 
-    def __init__(self, autoencoder: Autoencoder) -> None:
+    def __init__(self, autoencoder: Coder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
@@ -66,7 +69,7 @@ class Denoise(nn.Module):
 class Decode(nn.Module):
     """latents [F, C, h, w] -> images [F, 3, H, W] in [-1, 1], mattes [F, 1, H, W] in [0, 1]."""
 
-    def __init__(self, autoencoder: Autoencoder) -> None:
+    def __init__(self, autoencoder: Coder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
@@ -104,9 +107,9 @@ class GraphSpec:
         return out
 
 
-def graph_specs(autoencoder: Autoencoder, animator: Animator, *, size: int) -> list[GraphSpec]:
+def graph_specs(autoencoder: Coder, animator: Animator, *, size: int) -> list[GraphSpec]:
     """The bundle's five graphs for pictures of size x size pixels."""
-    w, small = animator.widths, size // 4
+    w, small = animator.widths, size // autoencoder.DOWNSCALE
     tokens = [(small // 2) ** 2, (small // 4) ** 2, (small // 4) ** 2, (small // 2) ** 2, min(w.fine_tokens, small**2)]
     channels = [w.levels[1], w.levels[2], w.levels[2], w.levels[1], w.levels[0]]
     z = w.latent_channels

@@ -27,6 +27,8 @@ class Widths:
     """Channels of an attention head, at most."""
     fine_tokens: int = 384
     """Tokens of a reference at latent size: those with the most person in them."""
+    temporal: bool = False
+    """Whether the frames of a window see each other in the denoiser."""
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -53,6 +55,9 @@ class Residual(nn.Module):
 
 class Autoencoder(nn.Module):
     """Screened picture and matte <-> latents of unit variance at a quarter of the size."""
+
+    DOWNSCALE = 4
+    """Pixels that a latent cell spans on each axis."""
 
     def __init__(self, widths: Widths) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from export.mannequin import processes
 from export.mannequin.autoencoder import load_autoencoder, train_autoencoder
 from export.mannequin.batches import TARGETS, Batch, Batches, calibrated_batches, plain_batches
 from export.mannequin.dataset import Latents, Pictures, to_tensors, write_latents
@@ -26,26 +27,27 @@ from export.mannequin.trainer import REFINE, Trainer, held_out_errors
 def run(trainer: Trainer, batches: Batches, held_out: Batch, checkpoint: Path, *, minutes: float, groups: int) -> None:
     """Train until `minutes` of training time have passed, with a checkpoint every three."""
     before, start, losses, saved = trainer.seconds, time.monotonic(), [], time.monotonic()
-    first = trainer.step
+    first, leads = trainer.step, processes.rank() == 0
     while True:
-        trainer.seconds = before + time.monotonic() - start
+        trainer.seconds = before + processes.agreed(time.monotonic() - start)
         part = trainer.seconds / (60 * minutes)
         if part >= 1:
             break
         losses.append(trainer.train_step(batches, groups, part))
-        if trainer.step % 200 == 0 or trainer.step == 20:
-            rate = (trainer.step - first) * groups * TARGETS / (time.monotonic() - start)
+        if leads and (trainer.step % 200 == 0 or trainer.step == 20):
+            rate = (trainer.step - first) * groups * TARGETS * processes.count() / (time.monotonic() - start)
             print(
                 f"animator {trainer.step} {trainer.seconds:.0f}s loss {np.mean(losses):.4f} held-out "
                 f"{held_out_errors(trainer.average, held_out)} {rate:.1f} samples/s",
                 flush=True,
             )
             losses = []
-        if time.monotonic() - saved > 170:
+        if leads and time.monotonic() - saved > 170:
             trainer.save(checkpoint)
             saved = time.monotonic()
-    trainer.save(checkpoint)
-    print(f"animator done: {trainer.step} steps, held-out {held_out_errors(trainer.average, held_out)}", flush=True)
+    if leads:
+        trainer.save(checkpoint)
+        print(f"animator done: {trainer.step} steps, held-out {held_out_errors(trainer.average, held_out)}", flush=True)
 
 
 def held_out_batch(folder: Path, widths: Widths, count: int = 48) -> Batch:
@@ -77,7 +79,10 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument(
+        "--processes", type=int, help="that train together, each with --groups of its own (default: one a core)"
+    )  # fmt: skip
     parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint, with a new schedule")
     parser.add_argument("--checkpoint", default="animator.pt", help="file in --data that the animator is saved to")
     parser.add_argument("--resume", action="store_true", help="go on from --checkpoint instead of starting anew")
@@ -86,34 +91,36 @@ def main(argv: list[str]) -> int:
         help="a second run with calibrated references present: from animator.pt to animator_calibrated.pt",
     )  # fmt: skip
     options = parser.parse_args(argv)
-    torch.set_num_threads(options.threads)
-    folder, widths, device = options.data, Widths(), torch.device(options.device)
+    device = torch.device(options.device)
+    if options.processes is None:
+        options.processes = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
+    if options.processes > 1 and device.type != "cpu":
+        parser.error(f"--processes {options.processes} is for a CPU; a GPU takes one, with larger --groups")
+    torch.set_num_threads(options.threads * options.processes)
+    folder, widths = options.data, Widths()
     unpack(folder)
-    pictures = Pictures(folder)
     if not (folder / "autoencoder.pt").exists():
         train_autoencoder(folder, widths=widths, minutes=options.autoencoder_minutes, seed=options.seed, device=device)
-    autoencoder = load_autoencoder(folder, widths).to(device)
     if not (folder / "latents.npy").exists():
-        write_latents(pictures, autoencoder, folder, seed=options.seed)
+        write_latents(Pictures(folder), load_autoencoder(folder, widths).to(device), folder, seed=options.seed)
+    processes.in_processes(train_animator, options, processes=options.processes)
+    return 0
+
+
+def train_animator(options: argparse.Namespace) -> None:
+    """One process's whole work, once the autoencoder and the latents are there."""
+    torch.set_num_threads(options.threads)
+    folder, widths, device = options.data, Widths(), torch.device(options.device)
+    pictures, autoencoder = Pictures(folder), load_autoencoder(folder, widths).to(device)
     data, held_out = Latents(folder, pictures), held_out_batch(folder, widths).to(device)
     trainer = Trainer(widths, rate=options.rate, seed=options.seed, refine=options.refine, device=device)
+    checkpoint, batches = folder / options.checkpoint, plain_batches(data)
     if options.calibrated:
         trainer.resume(folder / "animator.pt", weights_only=True)
-        run(
-            trainer, calibrated_batches(pictures, data, autoencoder), held_out, folder / "animator_calibrated.pt",
-            minutes=options.minutes, groups=options.groups,
-        )  # fmt: skip
-        return 0
-    if options.resume:
-        trainer.resume(folder / options.checkpoint)
+        checkpoint, batches = folder / "animator_calibrated.pt", calibrated_batches(pictures, data, autoencoder)
+    elif options.resume:
+        trainer.resume(checkpoint)
     elif options.start is not None:
         trainer.resume(options.start, weights_only=True)
-    run(
-        trainer,
-        plain_batches(data),
-        held_out,
-        folder / options.checkpoint,
-        minutes=options.minutes,
-        groups=options.groups,
-    )
-    return 0
+    trainer.draw_apart(processes.rank())
+    run(trainer, batches, held_out, checkpoint, minutes=options.minutes, groups=options.groups)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from export.mannequin import processes
 from export.mannequin.animator import Animator, Bank
 from export.mannequin.batches import TARGETS, Batch, Batches
 from export.mannequin.muon import Muon, split_parameters
@@ -36,10 +37,13 @@ def animator_loss(model: Animator, batch: Batch, noise: Tensor, joined: Joined) 
         banks.append((model.banks(*batch.calibrated), order))
     pose = model.pose(batch.keypoints, batch.targets.shape[-1])
     latents, timesteps = underway(model, noise, pose, banks, joined)
-    out = model(latents, timesteps, pose, banks)
-    difference = out.float() - batch.targets
-    near = torch.nn.functional.max_pool2d(batch.mattes, 3, 1, 1)
-    weight = 0.15 + near
+    return latent_loss(model(latents, timesteps, pose, banks), batch.targets, batch.mattes)
+
+
+def latent_loss(found: Tensor, truth: Tensor, mattes: Tensor) -> Tensor:
+    """Of latents [N, z, h, w], half squared and half absolute, weighted towards the person of mattes [N, 1, h, w]."""
+    difference = found.float() - truth
+    weight = 0.15 + torch.nn.functional.max_pool2d(mattes, 3, 1, 1)
     return ((0.5 * difference**2 + 0.5 * difference.abs()) * (weight / weight.mean())).mean()
 
 
@@ -80,6 +84,7 @@ class Trainer:
             loss = animator_loss(self.model, batch, torch.randn_like(batch.targets), joined)
         self.model.zero_grad()
         loss.backward()
+        processes.average_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser in self.optimisers.values():
             optimiser.step()
@@ -87,6 +92,12 @@ class Trainer:
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         return float(loss.detach())
+
+    def draw_apart(self, rank: int) -> None:
+        """Give each process of a run draws of its own; the first keeps those that it would have alone."""
+        if rank > 0:
+            self.rng = np.random.default_rng([self.step, 12, rank])
+            torch.manual_seed(1000 * self.step + rank)
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, in one replace."""
