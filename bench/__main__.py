@@ -12,6 +12,7 @@ NAMES = (
     "glass",
     "gpu",
     "hour",
+    "jitter",
     "kills",
     "latency",
     "long",

@@ -34,6 +34,8 @@ from tpc_stream.reading.source_info import SourceRange
 from tpc_stream.source import read_frames
 
 ASSETS = Path(__file__).resolve().parent.parent / "tpc_stream" / "assets"
+SAME, OWN = "the same poses", "trackers of their own"
+"""Whose poses both runs have: found once, or each its own as jobs have them."""
 Floats = NDArray[np.float64]
 
 
@@ -99,29 +101,28 @@ def main(argv: list[str]) -> int:
     )
     for column in ("motion", "", "frames", "mean", "p5", "p95", "highest"):
         table.add_column(column, justify="left" if column in ("motion", "") else "right")
-    every: dict[bool, list[float]] = {True: [], False: []}
+    ratios_at_cuts: dict[str, list[float]] = {SAME: [], OWN: []}
     canvas = make_plan(open_bundle(choices.bundle), AnimateOptions(bundle=choices.bundle)).canvas
     with tempfile.TemporaryDirectory() as folder:
         for motion in choices.motion:
             clip = Clip(motion, canvas=canvas)
-            for same in every:
+            for poses, known in ((SAME, clip), (OWN, None)):
                 at, inside = list[float](), list[float]()
                 for start in choices.starts:
                     ratios, others = measure(
                         choices.reference, motion, Path(folder), bundle=choices.bundle,
-                        chunk_seconds=choices.chunk_seconds, start=start, end=choices.end, clip=clip if same else None,
+                        chunk_seconds=choices.chunk_seconds, start=start, end=choices.end, clip=known,
                     )  # fmt: skip
                     at += ratios.tolist()
                     inside += others.tolist()
-                poses = "the same poses" if same else "trackers of their own"
                 _add(table, Path(motion).name, f"{poses}, at cuts", at)
                 _add(table, "", f"{poses}, inside", inside)
-                every[same] += at
+                ratios_at_cuts[poses] += at
     console = Console()
     console.print(table)
-    p95, own = (float(np.percentile(every[same], 95)) for same in (True, False))
+    p95, own = (float(np.percentile(ratios_at_cuts[poses], 95)) for poses in (SAME, OWN))
     console.print(
-        f"p95 of {len(every[True])} cuts: {p95:.3f}, {BAR:g} is allowed; with trackers of their own {own:.3f}",
+        f"p95 of {len(ratios_at_cuts[SAME])} cuts: {p95:.3f}, {BAR:g} is allowed; with {OWN} {own:.3f}",
         highlight=False,
     )
     return 0 if p95 <= BAR else 1

@@ -72,3 +72,4 @@ def test_findings_count_what_went_wrong_and_nothing_else() -> None:
     assert findings(report) == [
         "calibration of 9 frames: 3 held, 1 uncalibrated: no person found (3), the person's silhouette is empty (1)"
     ]
+    assert findings(report, used=False)[0].startswith("calibration (unused) of 9 frames: 3 held")

@@ -66,6 +66,7 @@ def test_animate_writes_the_video_its_sheet_profile_and_trace(
     assert {"source", "fit", "pose", "calibrate", "denoise", "denoise/network", "decode", "encode"} <= stages
     figures = {"p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "count"}
     assert all(figures <= entry.keys() for entry in [profile["end_to_end"], *profile["stages"]])
+    assert profile["counters"]["calibration fresh"] == 20
     assert abs(profile["end_to_end"]["unaccounted_share"]) <= 0.02
     walls, rests = ([thread[name] for thread in profile["threads"]] for name in ("wall_ms", "unaccounted_ms"))
     assert min(rests) > -1 and sum(rests) <= 0.02 * sum(walls) + 20  # the shares add up to the wall clock
@@ -126,7 +127,10 @@ def test_options_reach_the_run(run: Run, tiny: Path, reference: Path, motion: Pa
         assert container.streams.video[0].codec_context.name == "hevc"
         assert not container.streams.audio
         assert container.streams.video[0].width > 3 * 64
-    notes = json.loads(out.with_suffix(".json").read_text())["context"]
+    profile = json.loads(out.with_suffix(".json").read_text())
+    assert profile["counters"]["calibration fresh (unused)"] == 6 and "calibration fresh" not in profile["counters"]
+    assert "calibration fresh (unused): 6" in run.err
+    notes = profile["context"]
     assert notes["plan"]["denoise"]["tpc"] is False
     assert notes["plan"]["denoise"]["steps"] == 2
     assert notes["options"]["transform"] == "affine" and notes["options"]["steady_tolerance"] == 0.01
@@ -232,6 +236,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert len(errors) == 1 and message in errors[0], run.err
     assert "Traceback" not in run.err
     assert {path: path.stat().st_mtime_ns for path in bad_inputs.rglob("*")} == before
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_range_behind_the_end_is_told_before_the_plan(
+    more: tuple[str, ...], run: Run, tiny: Path, reference: Path, motion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.mp4"
+    assert run("animate", "-r", reference, "-m", motion, "-o", out, "--bundle", tiny, "--start", 99, *more) == 2
+    assert "no frame that can be decoded from 99 s to its end; the source lasts 5 s" in run.err
+    assert "denoiser passes" not in run.out + run.err
 
 
 def test_verbose_adds_the_traceback(run: Run, reference: Path, tmp_path: Path) -> None:

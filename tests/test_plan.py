@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+from dataclasses import Field, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.tiny_bundle import make_tiny_bundle
@@ -80,6 +83,23 @@ def test_cost_and_delay_are_known_before_the_start(tmp_path: Path) -> None:
 def test_impossible_options_name_the_value(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan(tmp_path, **options)
+
+
+@pytest.mark.parametrize("field", [f for f in fields(AnimateOptions) if re.search("int|float", str(f.type))])
+def test_a_number_of_the_wrong_type_is_named_with_its_option(field: Field[Any]) -> None:
+    for bad in ("x", True, [1], *([1.5] if "float" not in str(field.type) else [])):
+        options: dict[str, Any] = {field.name: bad}
+        with pytest.raises(InputError, match=rf"^{field.name} must be .*, got {re.escape(repr(bad))}$"):
+            AnimateOptions(**options)
+    if field.default is not None:
+        options = {field.name: None}
+        with pytest.raises(InputError, match="got None"):
+            AnimateOptions(**options)
+
+
+def test_numbers_of_other_kinds_are_numbers() -> None:
+    numpy_made: dict[str, Any] = {"seed": np.int64(3), "hold_seconds": np.float32(0.5), "start_seconds": Fraction(1, 3)}
+    assert AnimateOptions(**numpy_made).seed == 3
 
 
 def test_a_bundle_needs_a_name() -> None:

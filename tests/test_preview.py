@@ -103,5 +103,5 @@ def test_a_terminal_is_drawn_ten_times_a_second_and_left_tidy() -> None:
     assert all(text.startswith(f"\x1b[{drawn[0].count(chr(10))}F") for text in drawn[1:])
     early = preview_terminal(animated_frames(5), write=(said := []).append)
     next(early)
-    early.close()  # type: ignore[attr-defined]
+    early.close()
     assert said[-1] == "\x1b[?25h"

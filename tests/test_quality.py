@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from bench.drawn_people import STANDING, bent, placed, silhouette
 from bench.misalignment import placements
 from bench.quality import command, metrics
 from bench.quality.backbones import Backbones, frechet, network
 from bench.quality.figures import Figure
 from bench.quality.measure import METRICS
-from bench.quality.sets import Case, Sizes, TestClip, box, box_iou, kind_of
+from bench.quality.sets import Sizes, box, box_iou, kind_of
+from tests.drawn_clips import drawn_clip
 from tpc_stream.errors import InputError
-from tpc_stream.frame import Body, Frame, Portrait, PosedFrame, Similarity
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (128, 128, 3)).astype(np.uint8)
@@ -134,29 +132,6 @@ def test_networks_that_are_given_are_used_and_others_are_not_replaced(tmp_path: 
         network(lpips, inputs=1)
     with pytest.raises(InputError, match="does not exist"):
         network(tmp_path / "none.onnx", inputs=1)
-
-
-def drawn_clip(sizes: Sizes, seed: int) -> TestClip:
-    """A red person before blue, and two references: as the frames, and turned by a right angle."""
-
-    def body(number: int, degrees: float) -> tuple[Body, NDArray[np.uint8]]:
-        points = bent(STANDING, seed=number, pixels=6)
-        points = placed(points, Similarity(0.9, float(np.radians(degrees)), (128.0, 128.0)))
-        mask = silhouette(points)
-        alpha = mask[..., None] / 255.0
-        picture = (np.array([200, 30, 20]) * alpha + np.array([20, 30, 200]) * (1 - alpha)).astype(np.uint8)
-        return Body(points, np.ones(17, np.float32), mask), picture
-
-    made = [body(100 * seed + k, 0) for k in range(4)]
-    frames = tuple(PosedFrame(Frame(k, Fraction(k, 25), p, 0.0), b) for k, (b, p) in enumerate(made))
-    cases = []
-    for kind, degrees in (("aligned", 0.0), ("misaligned", 90.0)):
-        own, picture = body(100 * seed + 50, degrees)
-        cases.append(Case(kind, Portrait(picture, own.silhouette, own), (kind,) * 4))
-    return TestClip(
-        f"drawn {seed}", frames, np.stack([sizes.shown(p) for _, p in made]),
-        np.stack([sizes.shown(b.silhouette) for b, _ in made]), None, tuple(cases),
-    )  # fmt: skip
 
 
 def test_the_command_writes_both_sets_without_and_with_calibration(

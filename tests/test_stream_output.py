@@ -73,7 +73,7 @@ def test_the_encoder_holds_no_frame_back() -> None:
     size = len(receiver.data)
     next(frames)
     wait_until(lambda: len(receiver.data) > size)
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     receiver.wait()
     assert len(decoded(receiver.data)) == 2
 

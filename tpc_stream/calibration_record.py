@@ -78,13 +78,17 @@ class CalibrationRecord:
         }
 
 
-def findings(report: CalibrationReport) -> list[str]:
-    """What a user should know of the calibration, in words; nothing where every frame has a transform of its own."""
+def findings(report: CalibrationReport, *, used: bool = True) -> list[str]:
+    """What a user should know of the calibration, in words; nothing where every frame has a transform of its own.
+
+    used: whether the pictures are made with it; without, it is told for what it says of the poses.
+    """
     fallen = [f"{count} {name}" for name, count in report.frames.items() if name != "fresh" and count]
     if not fallen:
         return []
     why = ", ".join(f"{reason} ({count})" for reason, count in report.reasons.most_common())
-    return [f"calibration of {report.frames.total()} frames: {', '.join(fallen)}: {why}"]
+    what = "calibration" if used else "calibration (unused)"
+    return [f"{what} of {report.frames.total()} frames: {', '.join(fallen)}: {why}"]
 
 
 def _known(value: float) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,7 @@ class Motion(ABC):
     @property
     @abstractmethod
     def info(self) -> SourceInfo:
-        """What it is. Raises SourceError where it cannot be read."""
+        """What it is. Raises SourceError where it cannot be read, or a file has no frame in the range."""
 
     @property
     def live(self) -> bool:
@@ -120,21 +121,25 @@ class _FileMotion(Motion):
     @cached_property
     def info(self) -> SourceInfo:
         w = self.wanted
-        return probe(self.url, start_seconds=w.start, end_seconds=w.end, max_frames=w.max_frames, options=self.options)
+        found = probe(self.url, start_seconds=w.start, end_seconds=w.end, max_frames=w.max_frames, options=self.options)
+        if found.frame_count_estimate == 0:  # only what the file says of itself: reading knows
+            with closing(self._frames(SourceReport())) as frames:
+                next(frames, None)
+        return found
 
-    def frames(self) -> Iterator[Frame]:
+    def _frames(self, report: SourceReport) -> Generator[Frame, None, None]:
         w = self.wanted
         return read_frames(
             self.url,
             start_seconds=w.start,
             end_seconds=w.end,
             max_frames=w.max_frames,
-            report=self.report,
+            report=report,
             options=self.options,
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        return self.frames()
+        return self._frames(self.report)
 
     def stop(self) -> None:
         """A file's next frame is never far."""

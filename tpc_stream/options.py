@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,13 @@ from tpc_stream.frame import TransformKind
 from tpc_stream.hwaccel import HWACCELS, HwAccel, settled
 from tpc_stream.reading.source_info import SourceOptions, exact_seconds
 from tpc_stream.steady import SteadyConfig
+
+_WHOLE_NUMBERS = ("threads", "seed", "steps", "group_size", "groups", "chunk", "window", "overlap", "max_frames")
+_NUMBERS = (
+    "guidance_scale", "start_seconds", "end_seconds", "reconnect_seconds", "capture_rate", "hold_seconds",
+    "min_visibility", "steady_tolerance",
+)  # fmt: skip
+_SIZES = ("size", "capture_size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +97,7 @@ class AnimateOptions:
     the paper's pure argmax."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.group_size is not None and self.groups is not None:
             raise InputError("give the number of groups or the group size, not both")
         for name, least in (
@@ -130,6 +139,20 @@ class AnimateOptions:
         if self.threads < 0:
             raise InputError(f"threads must not be negative, got {self.threads}")
 
+    def _check_types(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
+            if name in _WHOLE_NUMBERS and not _is_a(Integral, value):
+                raise InputError(f"{name} must be a whole number, got {value!r}")
+            if name in _NUMBERS and not _is_a(Real, value):
+                raise InputError(f"{name} must be a number, got {value!r}")
+            if name in _SIZES and not (
+                isinstance(value, tuple | list) and len(value) == 2 and all(_is_a(Integral, n) for n in value)
+            ):
+                raise InputError(f"{name} must be (width, height) in whole pixels, got {value!r}")
+
     @property
     def settled_hwaccel(self) -> HwAccel:
         """What `hwaccel` comes to with this backend."""
@@ -144,3 +167,8 @@ class AnimateOptions:
             hwaccel=self.settled_hwaccel,
         )  # fmt: skip
         return options if rate is None else replace(options, image_rate=rate)
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """A number of this kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -219,4 +219,4 @@ def _recorded(frames: Iterator[AnimatedFrame], profiler: Profiler) -> Iterator[A
 def _findings(animator: Animator, frames: int, interrupted: bool) -> list[str]:
     """What a user should know about the run, in words; nothing where all went well."""
     lines = [f"interrupted after {frames} frames, which are written and playable"] if interrupted else []
-    return lines + findings(animator.calibration_report)
+    return lines + findings(animator.calibration_report, used=animator.plan.denoise.tpc)

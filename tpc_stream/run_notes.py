@@ -15,8 +15,9 @@ from tpc_stream.source import SourceInfo
 def note_run(profiler: Profiler, animator: Animator, reference: str | Path, info: SourceInfo) -> None:
     """Keeps what a figure needs to be understood later: the options, the machine, the versions."""
     report, calibrated = animator.source_report, animator.calibration_report
+    unused = "" if animator.plan.denoise.tpc else " (unused)"
     for name, count in calibrated.frames.items():
-        profiler.count(f"calibration {name}", count)
+        profiler.count(f"calibration {name}{unused}", count)
     profiler.count("corrupt packets", report.corrupt_packets)
     profiler.count("frames missing", report.frames_missing)
     profiler.note(

@@ -44,8 +44,13 @@ def clip_source(choices: argparse.Namespace, sizes: Sizes, count: int) -> Clips:
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """What every command on rendered clips takes."""
+    """What every command on rendered clips with one bundle takes."""
     parser.add_argument("--bundle", default="mannequin", help="a bundle's name or folder")
+    add_rendered(parser)
+
+
+def add_rendered(parser: argparse.ArgumentParser) -> None:
+    """What every command on rendered clips takes, whatever its bundles."""
     parser.add_argument("--clips", type=Path, help="folder of humanoid3d_*.txt; default: an installed pybullet_data")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of an engine; 0: all cores")

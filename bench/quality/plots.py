@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +39,7 @@ def draw_curves(
 
     made, all_axes = pyplot.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.2), dpi=90, sharey=True)
     for axes, (title, (xs, curves)) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
-        for (name, figures), colour in zip(curves.items(), COLOURS, strict=False):
-            axes.plot(xs, [f.mean for f in figures], label=name, color=colour, marker=".", linewidth=1.3)
-            axes.fill_between(xs, [f.low for f in figures], [f.high for f in figures], color=colour, alpha=0.15)
+        _add_curves(axes, xs, curves)
         if title.startswith("scale"):
             axes.set_xscale("log", base=2)
             axes.set_xticks(xs, [f"{x:g}" for x in xs], fontsize=7)
@@ -52,6 +52,40 @@ def draw_curves(
     path.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(path)
     pyplot.close(made)
+
+
+def draw_measures(
+    path: Path, xs: Sequence[float], rows: Sequence[Mapping[str, Mapping[str, Sequence[Figure]]]], *, label: str
+) -> None:
+    """A panel a measure, each with an axis of its own, in rows; a panel is, by name, a figure for each of the xs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    size = (3.9 * len(rows[0]), 2.8 * len(rows))
+    made, all_axes = pyplot.subplots(len(rows), len(rows[0]), figsize=size, dpi=90, squeeze=False)
+    for line, panels in zip(all_axes, rows, strict=True):
+        for axes, (title, curves) in zip(line, panels.items(), strict=True):
+            _add_curves(axes, xs, curves, COLOURS[1:])
+            axes.set_xticks(xs)
+            axes.set_xlabel(label)
+            axes.set_ylabel(title)
+            axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0, 0].legend(frameon=False, fontsize=8)
+    made.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(path)
+    pyplot.close(made)
+
+
+def _add_curves(
+    axes: Any, xs: Sequence[float], curves: Mapping[str, Sequence[Figure]], colours: Sequence[str] = COLOURS
+) -> None:
+    """With intervals as bands."""
+    for (name, figures), colour in zip(curves.items(), cycle(colours), strict=False):
+        axes.plot(xs, [f.mean for f in figures], label=name, color=colour, marker=".", linewidth=1.3)
+        axes.fill_between(xs, [f.low for f in figures], [f.high for f in figures], color=colour, alpha=0.15)
 
 
 def draw_rows(path: Path, names: Sequence[str], panels: Mapping[str, Sequence[Figure | None]]) -> None:

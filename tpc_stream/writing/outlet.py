@@ -1,7 +1,7 @@
 """A network connection as a file that a muxer writes to: with a limit on every wait, and without holding Python's lock.
 
 FFmpeg's own connections are made by PyAV with the interpreter's lock held: a peer that does not answer would stop the
-whole program, the camera's thread included. RTMP and RTSP have no other way, and a process of their own: see relay.py.
+whole program, the camera's thread included. RTMP and RTSP have no other way, and a process of their own: see sender.py.
 """
 
 from __future__ import annotations

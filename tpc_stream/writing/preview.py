@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import cv2
@@ -65,7 +65,7 @@ def preview_terminal(
     write: Callable[[str], object],
     columns: int = 80,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[AnimatedFrame]:
+) -> Generator[AnimatedFrame, None, None]:
     """A stage that draws about ten frames a second as coloured text, each over the one before, and passes them on."""
     drawn: float | None = None
     lines = 0

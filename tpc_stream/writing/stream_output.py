@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +19,7 @@ from tpc_stream.writing.destination import STREAM_FORMATS, scheme_of
 from tpc_stream.writing.hardware import chosen_encoder
 from tpc_stream.writing.outlet import Outlet
 from tpc_stream.writing.picture_coding import encoder_frame, tag_colours
-from tpc_stream.writing.relay import INNER_FORMAT, Relay
+from tpc_stream.writing.sender import INNER_FORMAT, Sender
 from tpc_stream.writing.sound import SoundSource
 from tpc_stream.writing.soundtrack import SoundTrack, open_sound
 from tpc_stream.writing.video_formats import Encoder
@@ -57,7 +57,7 @@ class StreamConfig:
 
 def write_stream(
     frames: Iterable[AnimatedFrame], url: str, *, config: StreamConfig | None = None, sound: SoundSource | None = None
-) -> Iterator[AnimatedFrame]:
+) -> Generator[AnimatedFrame, None, None]:
     """A stage that sends every frame to `url` in h264 and passes it on: FLV to rtmp, MPEG-TS to udp and tcp, rtsp.
 
     The encoder holds no frame back. The stream is closed when the frames end and when anything is raised.
@@ -68,7 +68,7 @@ def write_stream(
 
 def _write(
     frames: Iterable[AnimatedFrame], url: str, config: StreamConfig, sound: SoundSource | None
-) -> Iterator[AnimatedFrame]:
+) -> Generator[AnimatedFrame, None, None]:
     stream: _Stream | None = None
     try:
         for frame in frames:
@@ -99,7 +99,7 @@ class _Stream:
         self._url, self._config, self._frames = url, config, 0
         self._last = -1
         self._next_keyframe = 0
-        self._outlet: Outlet | Relay | None = None
+        self._outlet: Outlet | Sender | None = None
         self._container: OutputContainer | None = None
         self._sound: SoundTrack | None = None
         self._broken = False
@@ -143,7 +143,7 @@ class _Stream:
             with self._errors("end"):
                 self._output.mux(self._stream.encode(None))
                 self._output.close()
-                if isinstance(self._outlet, Relay):
+                if isinstance(self._outlet, Sender):
                     self._outlet.finish()
         finally:
             self._release()
@@ -168,7 +168,7 @@ class _Stream:
             if format == "mpegts":
                 self._outlet = Outlet(self._url, timeout_seconds=limit)
             else:
-                self._outlet = Relay(self._url, format=format, timeout_seconds=limit)
+                self._outlet = Sender(self._url, format=format, timeout_seconds=limit)
                 format, options["flvflags"] = INNER_FORMAT, "no_duration_filesize"
             return av.open(self._outlet, "w", format=format, container_options=options)
 

@@ -1,10 +1,10 @@
 """RTMP and RTSP in a process of their own: FFmpeg connects and sends there, and nothing here can be held up by it.
 
 PyAV opens these protocols with the interpreter's lock held and writes without any limit, so that a server that stops
-to answer would stop the whole program. The relay takes the coded stream from a pipe; a pipe's wait has a limit, and a
+to answer would stop the whole program. The sender takes the coded stream from a pipe; a pipe's wait has a limit, and a
 process can be ended.
 
-    python -m tpc_stream.writing.relay URL FORMAT < stream.flv
+    python -m tpc_stream.writing.sender URL FORMAT < stream.flv
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ PIECE_BYTES = 4096
 """Written at once where the pipe has room: no more than what a pipe takes whole."""
 
 
-class Relay:
-    """The relay's pipe, as a file that a muxer writes FLV to."""
+class Sender:
+    """The sender's pipe, as a file that a muxer writes FLV to."""
 
     def __init__(self, url: str, *, format: str, timeout_seconds: float) -> None:
         """format: FFmpeg's name of the muxer for `url`."""
         self.name = url
         self._limit = timeout_seconds
-        command = [sys.executable, "-m", "tpc_stream.writing.relay", url, format]
+        command = [sys.executable, "-m", "tpc_stream.writing.sender", url, format]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0
         )
 
     def write(self, data: bytes) -> int:
-        """All of it. Raises OSError, in the relay's words, where the receiver is not there, has gone or is stuck."""
+        """All of it. Raises OSError, in the sender's words, where the receiver is not there, has gone or is stuck."""
         pipe = self._process.stdin
         if pipe is None or pipe.closed:
             raise BrokenPipeError("the stream is closed")
