@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from export.mannequin.networks import Autoencoder, Widths
 from export.mannequin.picture_loss import picture_loss, ssim_map
 from export.mannequin.polish import scores
 from export.mannequin.polisher import Polisher
+from export.mannequin.train import add_processes, settle_processes
 from export.mannequin.trainer import load_animator
 
 TINY = Widths(latent_channels=4, autoencoder=(8, 8), levels=(8, 8, 16), time=8, guider=8, head=8, fine_tokens=10)
@@ -176,3 +178,14 @@ def test_processes_step_by_the_mean_of_their_gradients(tmp_path: Path) -> None:
     processes.in_processes(_step, tmp_path, processes=2)
     for rank in (0, 1):
         assert np.load(tmp_path / f"{rank}.npy").tolist() == [2.0, 2.0, 2.5, 2.5, 10.0, 2.0]
+
+
+def test_a_gpu_takes_one_process() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    add_processes(parser)
+    options = parser.parse_args(["--device", "cuda"])
+    settle_processes(parser, options)
+    assert (options.processes, options.threads) == (1, 1)
+    with pytest.raises(SystemExit):
+        settle_processes(parser, parser.parse_args(["--device", "cuda", "--processes", "2"]))

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from export.mannequin.enlarge import EnlargingAutoencoder
 from export.mannequin.picture_loss import ssim_map
 from export.mannequin.polisher import Polisher
 from export.mannequin.render import SIZE
-from export.mannequin.train import held_out_batch
+from export.mannequin.train import add_processes, held_out_batch, settle_processes
 from export.mannequin.trainer import load_animator
 
 
@@ -80,7 +79,7 @@ def polish(options: argparse.Namespace) -> None:
     """One process's whole work."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed * 1000 + processes.rank())
-    folder = options.data
+    folder, device = options.data, torch.device(options.device)
     animator = load_animator(folder / options.start)
     autoencoder = load_autoencoder(folder, animator.widths, checkpoint=folder / options.start)
     learning = options.size == SIZE
@@ -94,9 +93,16 @@ def polish(options: argparse.Namespace) -> None:
         held_out = held_out_clips(folder, autoencoder)
     polisher = Polisher(
         animator, autoencoder if learning else EnlargingAutoencoder(autoencoder), learn_animator=learning,
-        rate=options.rate, seed=options.seed + 100 * processes.rank(),
+        rate=options.rate, seed=options.seed + 100 * processes.rank(), device=options.device,
     )  # fmt: skip
-    run(polisher, batches, held_out, folder / options.checkpoint, minutes=options.minutes, groups=options.groups)
+    run(
+        polisher,
+        batches,
+        held_out.to(device),
+        folder / options.checkpoint,
+        minutes=options.minutes,
+        groups=options.groups,
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -109,9 +115,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--groups", type=int, default=8, help="references a step, of each process; two targets each")
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    add_processes(parser)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     options = parser.parse_args(argv)
+    settle_processes(parser, options)
     if options.checkpoint is None:
         options.checkpoint = "animator_polished.pt" if options.size == SIZE else "decoder_256.pt"
     processes.in_processes(polish, options, processes=options.processes)

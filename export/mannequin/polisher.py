@@ -41,9 +41,11 @@ class Polisher:
         rate: float,
         seed: int,
         average: float = 0.995,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.animator = animator.train(learn_animator).requires_grad_(learn_animator)
-        self.autoencoder = autoencoder.train().requires_grad_(True).to(memory_format=torch.channels_last)
+        self.device = torch.device(device)
+        self.animator = animator.train(learn_animator).requires_grad_(learn_animator).to(self.device)
+        self.autoencoder = autoencoder.train().requires_grad_(True).to(self.device, memory_format=torch.channels_last)
         base = autoencoder.base if isinstance(autoencoder, EnlargingAutoencoder) else autoencoder
         base.encoder.requires_grad_(False)
         self.learns, self.rate, self.decay, self.step = learn_animator, rate, average, 0
@@ -73,12 +75,14 @@ class Polisher:
 
     def _latents(self, batch: Batch) -> Tensor:
         """What the animator makes of a batch, some of it at a later pass of a run of several steps."""
-        noise = torch.randn(batch.targets.shape)
+        noise = torch.randn_like(batch.targets)
         with torch.set_grad_enabled(self.learns):
             banks: list[Bank] = []
             if batch.reference is not None:
                 each = len(noise) // len(batch.reference[0])
-                banks.append((self.animator.banks(*batch.reference), torch.arange(len(noise)) // each))
+                banks.append(
+                    (self.animator.banks(*batch.reference), torch.arange(len(noise), device=self.device) // each)
+                )
             pose = self.animator.pose(batch.keypoints, noise.shape[-1])
             latents, timesteps = underway(
                 self.animator, noise, pose, banks, join(self.rng, len(noise), refine=REFINE if self.learns else 0.0)
@@ -91,8 +95,8 @@ class Polisher:
         for times, optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * times
-        batch = batches(self.rng, groups)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        batch = batches(self.rng, groups).to(self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
             loss = self.loss(batch)
         self.models.zero_grad()
         loss.backward()
@@ -109,12 +113,12 @@ class Polisher:
         """Images and mattes that the moving averages draw in one step, from noise that is the same each time."""
         animator, autoencoder = self.average
         assert isinstance(animator, Animator) and batch.reference is not None
-        noise = torch.randn(batch.targets.shape, generator=torch.Generator().manual_seed(1))
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            each = len(noise) // len(batch.reference[0])
-            banks: list[Bank] = [(animator.banks(*batch.reference), torch.arange(len(noise)) // each)]
+        noise = torch.randn(batch.targets.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16):
+            which = torch.arange(len(noise), device=self.device) // (len(noise) // len(batch.reference[0]))
+            banks: list[Bank] = [(animator.banks(*batch.reference), which)]
             pose = animator.pose(batch.keypoints, noise.shape[-1])
-            images, mattes = autoencoder.decode(animator(noise, torch.ones(len(noise)), pose, banks))
+            images, mattes = autoencoder.decode(animator(noise, torch.ones_like(which).float(), pose, banks))
         return images.float(), mattes.float()
 
     def save(self, path: Path) -> None:

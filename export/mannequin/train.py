@@ -66,6 +66,23 @@ def held_out_batch(folder: Path, widths: Widths, count: int = 48) -> Batch:
     return Batch(targets, mattes, keypoints, encode(test["references"][:count, 0]))
 
 
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """--threads and --processes."""
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument(
+        "--processes", type=int, help="that train together, each with --groups of its own (default: one a core)"
+    )
+
+
+def settle_processes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """One process for each core of a CPU, one for a GPU, where nothing was said; several on a GPU are refused."""
+    cpu = torch.device(options.device).type == "cpu"
+    if options.processes is None:
+        options.processes = len(os.sched_getaffinity(0)) if cpu else 1
+    if options.processes > 1 and not cpu:
+        parser.error(f"--processes {options.processes} is for a CPU; a GPU takes one, with larger --groups")
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="export mannequin train", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".mannequin"), help="folder of the rendered data")
@@ -79,10 +96,7 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument(
-        "--processes", type=int, help="that train together, each with --groups of its own (default: one a core)"
-    )  # fmt: skip
+    add_processes(parser)
     parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint, with a new schedule")
     parser.add_argument("--checkpoint", default="animator.pt", help="file in --data that the animator is saved to")
     parser.add_argument("--resume", action="store_true", help="go on from --checkpoint instead of starting anew")
@@ -91,11 +105,8 @@ def main(argv: list[str]) -> int:
         help="a second run with calibrated references present: from animator.pt to animator_calibrated.pt",
     )  # fmt: skip
     options = parser.parse_args(argv)
+    settle_processes(parser, options)
     device = torch.device(options.device)
-    if options.processes is None:
-        options.processes = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
-    if options.processes > 1 and device.type != "cpu":
-        parser.error(f"--processes {options.processes} is for a CPU; a GPU takes one, with larger --groups")
     torch.set_num_threads(options.threads * options.processes)
     folder, widths = options.data, Widths()
     unpack(folder)
