@@ -7,8 +7,11 @@ import sys
 
 COMMANDS: dict[tuple[str, ...], str] = {
     ("mannequin", "render"): "export.mannequin.render",
+    ("mannequin", "clips"): "export.mannequin.clips",
     ("mannequin", "pack"): "export.mannequin.pack",
     ("mannequin", "train"): "export.mannequin.train",
+    ("mannequin", "polish"): "export.mannequin.polish",
+    ("mannequin", "train-temporal"): "export.mannequin.temporal_train",
     ("mannequin", "evaluate"): "export.mannequin.evaluate",
     ("mannequin", "bundle"): "export.mannequin.bundle",
     ("mannequin", "demo"): "export.mannequin.demo_clip",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.mannequin.networks import Residual, Widths, norm
+from export.mannequin.temporal import TemporalAttention
 
 LIMBS = (
     (5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12),
@@ -94,11 +95,15 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """Three levels; attention at a half and a quarter of the latent size, and once at the latent size itself."""
+    """Three levels; attention at a half and a quarter of the latent size, and once at the latent size itself.
+
+    temporal: frames of a window also see each other, at the latent size, before all those attentions and after them:
+    layers further down were tried and changed nothing.
+    """
 
     ATTENTIONS = 5
 
-    def __init__(self, inputs: int, outputs: int | None, widths: Widths, *, time: int) -> None:
+    def __init__(self, inputs: int, outputs: int | None, widths: Widths, *, time: int, temporal: bool = False) -> None:
         super().__init__()
         a, b, c = widths.levels
         self.inlet = nn.Conv2d(inputs, a, 3, padding=1)
@@ -110,6 +115,7 @@ class UNet(nn.Module):
         self.up1, self.up_half = nn.Conv2d(c, b, 3, padding=1), Residual(2 * b, b, time)
         self.up0, self.up_top = nn.Conv2d(b, a, 3, padding=1), Residual(2 * a, a, time)
         self.attend = nn.ModuleList(Attention(k, widths.head, own=k != a) for k in (b, c, c, b, a))
+        self.temporal = nn.ModuleList(TemporalAttention(a) for _ in range(2)) if temporal else None
         self.time = nn.Sequential(nn.Linear(64, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU()) if time else None
         if outputs is None:
             self.outlet = None
@@ -125,9 +131,18 @@ class UNet(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], 1)
 
     def forward(
-        self, x: Tensor, timesteps: Tensor | None, banks: list[Bank], written: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        timesteps: Tensor | None,
+        banks: list[Bank],
+        written: list[Tensor] | None = None,
+        *,
+        windows: int = 1,
     ) -> Tensor | None:
-        """banks: what other pictures wrote; written: collects this picture's five token tensors."""
+        """banks: what other pictures wrote; written: collects this picture's five token tensors.
+
+        windows: how many windows of equal length the pictures are, one after the other.
+        """
         t = self.time(self._embed(timesteps)) if self.time is not None and timesteps is not None else None
 
         def attend(k: int, h: Tensor) -> Tensor:
@@ -135,7 +150,10 @@ class UNet(nn.Module):
                 written.append(self.attend[k].tokens(h))
             return self.attend[k](h, [(tokens[k], index) for tokens, index in banks])
 
-        top = self.top(self.inlet(x), t)
+        def across(k: int, h: Tensor) -> Tensor:
+            return h if self.temporal is None else self.temporal[k](h, windows)
+
+        top = across(0, self.top(self.inlet(x), t))
         half = attend(0, self.at_half(self.down1(top), t))
         quarter = attend(1, self.at_quarter(self.down2(half), t))
         h = attend(2, self.up_quarter(torch.cat([self.middle(quarter, t), quarter], 1), t))
@@ -147,7 +165,7 @@ class UNet(nn.Module):
             if written is not None:
                 written.append(self.attend[4].tokens(h))
             return None
-        return self.outlet(self.last(attend(4, h), t))
+        return self.outlet(self.last(across(1, attend(4, h)), t))
 
 
 class Animator(nn.Module):
@@ -162,7 +180,7 @@ class Animator(nn.Module):
             nn.Conv2d(2 * len(LIMBS), g, 3, padding=1), nn.SiLU(), nn.Conv2d(g, g, 3, padding=1), nn.SiLU(),
             nn.Conv2d(g, g, 3, padding=1),
         )  # fmt: skip
-        self.denoiser = UNet(g + max(8, a // 4), z, widths, time=widths.time)
+        self.denoiser = UNet(g + max(8, a // 4), z, widths, time=widths.time, temporal=widths.temporal)
         self.noisy = nn.Conv2d(z, max(8, a // 4), 3, padding=1)
 
     def banks(self, latents: Tensor, mattes: Tensor) -> list[Tensor]:
@@ -178,9 +196,15 @@ class Animator(nn.Module):
         """[F, guider, size, size] from keypoints [F, 17, 3]: x / width, y / height, visibility."""
         return self.guider(limb_maps(keypoints, size))
 
-    def forward(self, latents: Tensor, timesteps: Tensor, pose: Tensor, banks: list[Bank]) -> Tensor:
-        """The clean latents [F, z, h, w] that lie behind noisy ones at timesteps [F] in [0, 1]."""
-        out = self.denoiser(torch.cat([pose, self.noisy(latents)], 1), timesteps, banks)
+    def forward(
+        self, latents: Tensor, timesteps: Tensor, pose: Tensor, banks: list[Bank], *, windows: int = 1
+    ) -> Tensor:
+        """The clean latents [F, z, h, w] that lie behind noisy ones at timesteps [F] in [0, 1].
+
+        windows: of how many windows, one after the other and equally long, the frames are; with temporal layers only
+        the frames of the same one see each other.
+        """
+        out = self.denoiser(torch.cat([pose, self.noisy(latents)], 1), timesteps, banks, windows=windows)
         assert out is not None
         return out
 
