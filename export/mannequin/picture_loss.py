@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STRUCTURE = 0.5
+STRUCTURE = 0.8
 """Weight of 1 - SSIM against the mean difference of colours, which are in [-1, 1]."""
 ACCURACY = 0.05
 """Weight of the logarithm of the mean squared difference: PSNR's own, so that a good picture still counts."""
