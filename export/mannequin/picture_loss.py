@@ -23,11 +23,13 @@ def ssim_map(a: Tensor, b: Tensor, *, pixels: int = 11, sigma: float = 1.5) -> T
     """[N, 3, H, W] SSIM at each pixel of pictures [N, 3, H, W] in [-1, 1] (Wang et al., 2004); borders are mirrored."""
     weights, half = window(pixels, sigma, a.device), pixels // 2
     colours = a.shape[1]
-    x = torch.cat([a, b, a * a, b * b, a * b], 1)
-    x = functional.pad(x, (half, half, half, half), mode="reflect")
-    across, down = weights.view(1, 1, 1, -1), weights.view(1, 1, -1, 1)
-    x = functional.conv2d(x, across.expand(5 * colours, 1, 1, -1), groups=5 * colours)
-    x = functional.conv2d(x, down.expand(5 * colours, 1, -1, 1), groups=5 * colours)
+    with torch.autocast(a.device.type, enabled=False):  # variances are small differences: half precision loses them
+        a, b = a.float(), b.float()
+        x = torch.cat([a, b, a * a, b * b, a * b], 1)
+        x = functional.pad(x, (half, half, half, half), mode="reflect")
+        across, down = weights.view(1, 1, 1, -1), weights.view(1, 1, -1, 1)
+        x = functional.conv2d(x, across.expand(5 * colours, 1, 1, -1), groups=5 * colours)
+        x = functional.conv2d(x, down.expand(5 * colours, 1, -1, 1), groups=5 * colours)
     mean_a, mean_b, square_a, square_b, both = x.chunk(5, 1)
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)

@@ -56,7 +56,8 @@ def test_pictures(folder: Path, count: int = 48) -> tuple[Tensor, Tensor]:
 def run(polisher: Polisher, batches: Batches, held_out: Batch, path: Path, *, minutes: float, groups: int) -> None:
     """Train until the minutes have passed, with a checkpoint every three."""
     start, saved, losses = time.monotonic(), time.monotonic(), list[float]()
-    print(f"polish 0: held-out {held_out_scores(polisher, held_out)}", flush=True)
+    if processes.rank() == 0:
+        print(f"polish 0: held-out {held_out_scores(polisher, held_out)}", flush=True)
     while (part := processes.agreed(time.monotonic() - start) / (60 * minutes)) < 1:
         losses.append(polisher.train_step(batches, groups, part))
         if processes.rank() == 0 and polisher.step % 50 == 0:

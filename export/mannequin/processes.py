@@ -40,11 +40,15 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     if not _joined():
         return
     learned = [p for p in parameters if p.requires_grad]
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in learned])
+    for p in learned:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    flat = torch.cat([p.grad.reshape(-1) for p in learned if p.grad is not None])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     for p, mean in zip(learned, flat.split([p.numel() for p in learned]), strict=True):
-        p.grad = mean.view_as(p)
+        if p.grad is not None:
+            p.grad.copy_(mean.view_as(p))  # in place: a fused optimiser reads it in the parameter's own memory layout
 
 
 def in_processes(work: Callable[[T], None], argument: T, *, processes: int) -> None:
