@@ -19,6 +19,7 @@ NAMES = (
     "memory",
     "misalignment",
     "overload",
+    "people",
     "photographs",
     "profile_overhead",
     "quality",

@@ -41,12 +41,12 @@ def middle(video: Path, *, canvas: tuple[int, int]) -> list[Frame]:
     return [replace(frame, index=k) for k, frame in enumerate(kept)]
 
 
-def caption(picture: Pictures, words: str) -> Pictures:
-    """[TILE + CAPTION, TILE, 3] the picture as a tile with words above it, on white."""
-    tile = np.full((TILE + CAPTION, TILE, 3), 255, np.uint8)
-    shrinks = picture.shape[0] > TILE
+def caption(picture: Pictures, words: str, *, side: int = TILE) -> Pictures:
+    """[side + CAPTION, side, 3] the picture as a tile with words above it, on white."""
+    tile = np.full((side + CAPTION, side, 3), 255, np.uint8)
+    shrinks = picture.shape[0] > side
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    tile[CAPTION:, :] = cv2.resize(picture, (TILE, TILE), interpolation=method)
+    tile[CAPTION:, :] = cv2.resize(picture, (side, side), interpolation=method)
     cv2.putText(tile, words, (2, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (40, 40, 40), 1, cv2.LINE_AA)
     return tile
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from bench import jitter
+from bench import jitter, people
+from bench.photographs import CAPTION
 from bench.quality.runs import Runner, score
 from bench.quality.sets import Sizes, TestClip
 from tests.drawn_clips import drawn_clip
@@ -139,3 +141,17 @@ def test_bundles_that_look_at_other_sizes_are_refused(tiny: Path) -> None:
     assert jitter.sizes_of({"a": plan, "b": plan}) == Sizes((256, 256), (32, 32))
     with pytest.raises(InputError, match="a 256x256, b 512x512"):
         jitter.sizes_of({"a": plan, "b": replace(plan, canvas=(512, 512))})
+
+
+def test_people_are_shown_side_by_side(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "Workshop", Drawn)
+    sheet = tmp_path / "sheet.png"
+    call = ["--bundles", str(tiny), "--count", "2", "--frames", "4", "--threads", "1", "--out", str(sheet)]
+    assert people.main(call) == 0
+    shown = cv2.imread(str(sheet))[..., ::-1]
+    assert shown.shape == (2 * (32 + CAPTION), 3 * 32, 3)
+    clip = next(Drawn(SIZES, clips=None).clips(seed=0, count=1, frames=4))
+    np.testing.assert_array_equal(shown[CAPTION : 32 + CAPTION, 32:64], clip.truths[2])
+    with Runner(AnimateOptions(bundle=tiny, threads=1, seed=0)) as runner:
+        np.testing.assert_array_equal(shown[CAPTION : 32 + CAPTION, 64:], runner.run(clip, clip.cases[1])[2])
+    assert people.main([*call, "--size", "64x32"]) == 2
