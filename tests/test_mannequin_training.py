@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.training_curve import read_parts
+from bench.training_curve import read_parts, read_polishes
 from export.mannequin.animator import Animator, Bank
 from export.mannequin.batches import TARGETS, Batch
 from export.mannequin.muon import Muon, split_parameters
@@ -175,3 +175,18 @@ def test_the_curve_adds_parts_up(tmp_path: Path) -> None:
     (tmp_path / "c.log").write_text("nothing\n")
     with pytest.raises(ValueError, match="holds no line"):
         read_parts([(tmp_path / "c.log", 12)])
+
+
+def test_polishes_follow_the_parts(tmp_path: Path) -> None:
+    log = tmp_path / "p.log"
+    log.write_text(
+        "polish 0: held-out 19.230 dB 0.4980\npolish 50 100s loss 0.5844 held-out 19.147 dB 0.5047\n"
+        "polish done: 60 steps, held-out 19.309 dB 0.5167\n"
+    )
+    points = read_polishes([(log, 32), (log, 16)], first=7, before=100)
+    assert [p.targets for p in points] == [100, 1700, 2020, 2020, 2820, 2980]
+    assert [p.part for p in points] == [7, 7, 7, 8, 8, 8]
+    assert (points[2].psnr_db, points[2].ssim) == (19.309, 0.5167)
+    log.write_text("animator 20 27s loss 0.7 held-out 1.1\n")
+    with pytest.raises(ValueError, match="holds no line"):
+        read_polishes([(log, 32)], first=1, before=0)
