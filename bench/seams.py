@@ -115,10 +115,10 @@ class Clip:
             yield replace(self._posed[first + frame.index], frame=frame)
 
 
-def variants(options: AnimateOptions) -> Mapping[str, AnimateOptions]:
-    """What is compared where the command line does not choose."""
+def variants(options: AnimateOptions, *, diagonal: bool = True) -> Mapping[str, AnimateOptions]:
+    """What is compared where the command line does not choose; diagonal: whether the bundle was trained for that."""
     two = replace(options, steps=2)
-    return {
+    windows = {
         "window, the defaults": options,
         "window 8, overlap 4": replace(options, window=8, overlap=4),
         "window 16, overlap 8": replace(options, window=16, overlap=8),
@@ -126,6 +126,10 @@ def variants(options: AnimateOptions) -> Mapping[str, AnimateOptions]:
         "window 8, groups of 2": replace(options, window=8, group_size=2),
         "window 8, 2 steps": replace(two, window=8),
         "window 8, overlap 4, 2 steps": replace(two, window=8, overlap=4),
+    }
+    if not diagonal:
+        return windows
+    return windows | {
         "diagonal, chunk 1, 2 steps": replace(two, schedule="diagonal", chunk=1),
         "diagonal, chunk 2, 2 steps": replace(two, schedule="diagonal", chunk=2),
         "diagonal, chunk 4, 2 steps": replace(two, schedule="diagonal", chunk=4),
@@ -167,13 +171,14 @@ def main(argv: list[str]) -> int:
     with Animator(options) as animator:
         portrait = animator.set_reference(choices.reference)
         clip = Clip(choices.motion, canvas=animator.plan.canvas, max_frames=choices.max_frames)
+        diagonal = "diagonal" in animator.bundle.manifest.conditioning.schedules
     table = Table(
         title=f"Frame differences at borders over those inside, {len(clip.frames)} frames", title_justify="left"
     )
     for column in ("", "border", "count", "mean", "p5", "p95", ""):
         table.add_column(column, justify="left" if column in ("", "border") else "right")
     worst = 0.0
-    for name, kind, made in measure(clip, portrait, variants(options)):
+    for name, kind, made in measure(clip, portrait, variants(options, diagonal=diagonal)):
         if not made.count:
             continue
         figures = (f"{value:.3f}" for value in (made.mean, made.least, made.p95))

@@ -29,7 +29,7 @@ from export.mannequin.trainer import Trainer, load_animator
 
 TINY = Widths(latent_channels=4, autoencoder=(8, 8), levels=(8, 8, 16), time=8, guider=8, head=8, fine_tokens=10)
 SIZE, SMALL = 32, 8
-BUNDLE = Path(__file__).parent.parent / "engines" / "mannequin"
+ENGINES = Path(__file__).parent.parent / "engines"
 
 
 def lively(module: torch.nn.Module) -> torch.nn.Module:
@@ -231,21 +231,23 @@ def test_augmented_inputs_stay_in_their_ranges() -> None:
     assert seen[2:, :, 2].mean() > 0.8
 
 
-def test_the_committed_bundle_is_what_its_manifest_says() -> None:
+@pytest.mark.parametrize("name", ["mannequin", "mannequin-256"])
+def test_the_committed_bundle_is_what_its_manifest_says(name: str) -> None:
     import onnxruntime
 
-    manifest = tomllib.loads((BUNDLE / "manifest.toml").read_text())
+    bundle = ENGINES / name
+    manifest = tomllib.loads((bundle / "manifest.toml").read_text())
     assert set(manifest["graphs"]) == {"encode", "reference", "pose", "denoise", "decode"}
-    assert sum(f.stat().st_size for f in BUNDLE.iterdir()) < 20e6
+    assert sum(f.stat().st_size for f in bundle.iterdir()) < 20e6
     types = {"float32": "tensor(float)", "int64": "tensor(int64)"}
-    for name, graph in manifest["graphs"].items():
-        path = BUNDLE / graph["file"]
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == graph["sha256"], name
+    for role, graph in manifest["graphs"].items():
+        path = bundle / graph["file"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == graph["sha256"], role
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for side, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
-            assert [v.name for v in values] == list(graph[side]), (name, side)
+            assert [v.name for v in values] == list(graph[side]), (role, side)
             for v in values:
                 wanted = graph[side][v.name]
                 assert v.type == types[wanted["dtype"]]
                 fixed = [(a, b) for a, b in zip(v.shape, wanted["shape"], strict=True) if not isinstance(b, str)]
-                assert all(a == b or isinstance(a, str) for a, b in fixed), (name, v.name, v.shape)
+                assert all(a == b or isinstance(a, str) for a, b in fixed), (role, v.name, v.shape)
